@@ -1,4 +1,5 @@
 """The durable shell: one customer, one workflow execution.
 
-Deterministic: imports Temporal, `firstmile.journey`, `firstmile.contracts` and the activities' signatures, nothing else.
+Deterministic: imports Temporal, `firstmile.journey`, `firstmile.contracts` and the activities' signatures,
+nothing else.
 """
