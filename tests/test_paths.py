@@ -123,6 +123,10 @@ def test_the_working_directory_makes_no_difference(tmp_path: Path, monkeypatch: 
     assert paths.templates() == CHECKOUT / "templates"
 
 
+def files_under(folder: Path) -> set[Path]:
+    return {file.relative_to(folder) for file in folder.rglob("*") if file.is_file()}
+
+
 def test_a_wheel_carries_both_folders_and_finds_them(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)],
@@ -149,7 +153,6 @@ def test_a_wheel_carries_both_folders_and_finds_them(tmp_path: Path) -> None:
     shipped = site / "firstmile" / "_shipped"
     assert shown.splitlines() == [str(Found(shipped / folder.value, Origin.SHIPPED)) for folder in Folder]
     for folder in Folder:
-        source = {file.name for file in (CHECKOUT / folder.value).rglob("*") if file.is_file()}
-        assert {file.name for file in (shipped / folder.value).rglob("*") if file.is_file()} == source
+        assert files_under(shipped / folder.value) == files_under(CHECKOUT / folder.value)
     top = {entry.name for entry in site.iterdir() if not entry.name.endswith(".dist-info")}
     assert top <= {"firstmile", "workflows", "activities", "worker.py", "starter.py"}
