@@ -1,0 +1,112 @@
+"""What crosses the borders: between service, workflow and activities. Frozen records, no behaviour of effects.
+
+Nothing here carries personal data: a subject's id is opaque, traits are facts that conditions read, and who
+a message goes to is looked up by the activity in the store. Instants are microseconds since the epoch in
+*journey time*; `Clock` maps them to the clock on the wall.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from firstmile.journey.inputs import OutcomeName, Purpose
+from firstmile.journey.instants import Instant
+from firstmile.journey.journal import Entry, View
+from firstmile.journey.scope import Facts
+
+
+
+@dataclass(slots=True, frozen=True)
+class Clock:
+    """Journey time against real time (JOURNEYS §4, rule 8). Both instants in microseconds."""
+
+    enrolled_at: Instant
+    speed: float = 1.0
+
+    def journey(self, real: Instant) -> Instant:
+        """The journey time of a real instant."""
+        return self.enrolled_at + round((real - self.enrolled_at) * self.speed)
+
+    def real(self, journey: Instant) -> Instant:
+        """The real instant of a journey time."""
+        return self.enrolled_at + round((journey - self.enrolled_at) / self.speed)
+
+
+@dataclass(slots=True, frozen=True)
+class Records:
+    """The journal entries and the view that ride on an effect (DESIGN §2.4).
+
+    `entries` and `view` are written whatever becomes of the effect. If it succeeds, `success` (its `at` then
+    being the outcome's own) and `success_view` are written in the transaction that records the effect.
+    """
+
+    subject: str
+    enrolment: int
+    segment: str
+    version: int
+    entries: list[Entry]
+    view: View | None = None
+    success: Entry | None = None
+    success_view: View | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class EffectRequest:
+    """What an activity is asked to do, once."""
+
+    subject: str
+    enrolment: int
+    segment: str
+    version: int
+    step: str
+    kind: str
+    purpose: Purpose
+    occurrence: int
+    attempt: int
+    params: dict[str, Any]
+    facts: Facts
+    timezone: str
+    locale: str | None
+    clock: Clock
+    at: Instant
+    not_after: Instant | None
+    records: Records
+    title: str | None = None
+    due: Instant | None = None
+
+    @property
+    def key(self) -> str:
+        """The idempotency key: the same for every attempt that Temporal makes, another for an operator's."""
+        return effect_key(
+            self.subject, self.enrolment, self.step, self.purpose, self.occurrence, self.attempt
+        )
+
+    @property
+    def resource(self) -> str:
+        """What a provision sets up, whichever attempt does it: a hash of subject, enrolment and step."""
+        return _digest("resource", self.subject, self.enrolment, self.step)
+
+
+@dataclass(slots=True, frozen=True)
+class EffectOutcome:
+    """What became of an effect. `until` (journey time) goes with `deferred`."""
+
+    outcome: OutcomeName
+    at: Instant
+    reason: str | None = None
+    until: Instant | None = None
+    result: dict[str, Any] | None = None
+
+
+def effect_key(
+    subject: str, enrolment: int, step: str, purpose: str, occurrence: int, attempt: int
+) -> str:
+    """The key of an effect: SHA-256 of what it is, never of a run or of Temporal's attempt (DESIGN §3)."""
+    return _digest("effect", subject, enrolment, step, purpose, occurrence, attempt)
+
+
+def _digest(*parts: str | int) -> str:
+    text = "\x1f".join(str(part) for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]

@@ -1,0 +1,93 @@
+"""What is wrong with a journey file, and where: one line for the person who writes it.
+
+A problem names file, line and field, says what was found, and what to write instead where that is known.
+Errors keep a journey from being used; warnings point at what is probably not meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+Path = tuple[str | int, ...]
+"""Where something stands in a journey: keys and list positions from the top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong or doubtful. `line` counts from 1; `field` is a dotted path, empty for the file."""
+
+    file: str
+    line: int | None
+    field: str
+    message: str
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        mark = "warning: " if self.severity == "warning" else ""
+        field = f"{self.field}: " if self.field else ""
+        return f"{place}: {mark}{field}{self.message}"
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that was probably meant, or None."""
+    by_lower = {candidate.lower(): candidate for candidate in candidates if candidate != word}
+    close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.65)
+    return by_lower[close[0]] if close else None
+
+
+def unknown(what: str, word: str, candidates: Iterable[str], otherwise: str = "") -> str:
+    """The sentence for a name that does not exist: with the one that was probably meant, or `otherwise`."""
+    candidates = list(candidates)
+    meant = nearest(word, candidates)
+    if meant:
+        return f"unknown {what} '{word}': did you mean '{meant}'?"
+    if otherwise:
+        return f"unknown {what} '{word}': {otherwise}"
+    if 0 < len(candidates) <= 12:
+        return f"unknown {what} '{word}': there are {', '.join(candidates)}"
+    return f"unknown {what} '{word}'"
+
+
+def field_name(path: Path, tree: object) -> str:
+    """A path as people write it: `steps.welcome.after`. Steps go by their id, items of plain lists by none."""
+    words: list[str] = []
+    here = tree
+    for position, key in enumerate(path):
+        here = _child(here, key)
+        if isinstance(key, str):
+            words.append(key)
+        elif position == 1 and path[0] == "steps":
+            step = here.get("id") if isinstance(here, dict) else None
+            if isinstance(step, str) and step:
+                words.append(step)
+            else:
+                words[-1] += f"[{key}]"
+        elif isinstance(here, dict | list):
+            words[-1] += f"[{key}]"
+    return ".".join(words)
+
+
+def _child(tree: object, key: str | int) -> object:
+    if isinstance(tree, dict) and isinstance(key, str):
+        return tree.get(key)
+    if isinstance(tree, list) and isinstance(key, int) and 0 <= key < len(tree):
+        return tree[key]
+    return None
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems by line, each once; what has no line comes first."""
+    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
+
+
+def errors(problems: Sequence[Problem]) -> list[Problem]:
+    """Only those that keep the journey from being used."""
+    return [problem for problem in problems if problem.severity == "error"]
+
+
+__all__ = ["Path", "Problem", "Severity", "errors", "field_name", "in_order", "nearest", "unknown"]
