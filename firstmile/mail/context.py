@@ -1,0 +1,230 @@
+"""What a template sees: the names of JOURNEYS §2, and how dates read.
+
+The same names come from an effect's request (`context_from`) and from a template's sample (`sample_context`).
+Everything is plain values: a template reaches no object of the program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_time
+from jinja2 import Undefined, pass_context
+from jinja2.runtime import Context
+
+from firstmile.contracts import EffectRequest
+from firstmile.journey.expressions import ABSENT
+from firstmile.journey.instants import to_datetime
+from firstmile.mail.calendar_file import Session
+
+DEFAULT_LOCALE = "en"
+Values = dict[str, Any]
+
+
+class Recipient(Protocol):
+    """What is read of a customer's profile (`store.profiles` has it)."""
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def email(self) -> str | None: ...
+    @property
+    def company(self) -> str | None: ...
+    @property
+    def locale(self) -> str | None: ...
+    @property
+    def timezone(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A person of ours, as the customer gets to know them."""
+
+    name: str
+    email: str | None = None
+
+
+class Names(dict[str, Any]):
+    """A mapping that a template reads with a dot. `label` is what an error calls it; with `forgiving`, what
+    is not there is `ABSENT` (empty and false) instead of an error."""
+
+    def __init__(self, label: str, values: Mapping[str, Any], *, forgiving: bool = False) -> None:
+        super().__init__(values)
+        self.label, self.forgiving = label, forgiving
+
+
+def first_name(name: str | None) -> str | None:
+    """The word to greet with: the first of several that is no title; None for a name of one word with an
+    @."""
+    words = [word for word in (name or "").split() if not re.fullmatch(r"(?i)(mr|mrs|ms|dr|prof)\.?", word)]
+    return words[0] if words and "@" not in words[0] else None
+
+
+def context_from(
+    request: EffectRequest,
+    profile: Recipient,
+    *,
+    links: Mapping[str, str],
+    brand: Mapping[str, Any],
+    owners: Mapping[str, Owner] | None = None,
+    session: Session | None = None,
+    starts: datetime | None = None,
+) -> Values:
+    """The context of one message. `owners` by role; `session` and when it `starts` for a training."""
+    facts = request.facts
+    values: Values = {
+        "customer": {
+            "id": request.subject,
+            "name": profile.name,
+            "first_name": first_name(profile.name),
+            "company": profile.company,
+            "email": profile.email,
+            "locale": profile.locale or request.locale,
+            "timezone": request.timezone,
+        },
+        "traits": {**dict.fromkeys(facts.absent, ABSENT), **facts.traits},
+        "owner": {role: {"name": owner.name, "email": owner.email} for role, owner in (owners or {}).items()},
+        "day": facts.day,
+        "reached": facts.reached,
+        "missed": facts.missed,
+        "done": facts.done,
+        "skipped": facts.skipped,
+        "results": facts.results,
+        "counts": facts.counts,
+        "variants": facts.variants,
+        "links": links,
+        "step": {
+            "id": request.step,
+            "title": request.title,
+            "kind": request.kind,
+            "occurrence": request.occurrence if request.purpose != "remind" else 1,
+            "reminder": request.occurrence if request.purpose == "remind" else 0,
+        },
+    }
+    if session is not None:
+        values["session"] = {
+            "id": session.id,
+            "title": session.title,
+            "starts": starts,
+            "url": session.url,
+            "minutes": session.minutes,
+        }
+    return _context(values, brand)
+
+
+SAMPLE_NAMES = frozenset(
+    ["customer", "traits", "absent", "owner", "day", "reached", "missed", "done", "skipped"]
+) | frozenset(["results", "counts", "variants", "links", "step", "session"])
+"""What a sample.json may hold."""
+
+
+def sample_context(sample: Mapping[str, Any], brand: Mapping[str, Any]) -> Values:
+    """The context of a template's sample.json. Raises `ValueError` for a name that templates do not know."""
+    if unknown := set(sample) - SAMPLE_NAMES:
+        raise ValueError(f"'{min(unknown)}' is not among {', '.join(sorted(SAMPLE_NAMES))}")
+    values = dict(sample)
+    customer = dict.fromkeys(("id", "name", "first_name", "company", "email", "locale", "timezone"))
+    customer |= values.get("customer", {})
+    customer["first_name"] = customer["first_name"] or first_name(customer["name"])
+    step = {"id": "sample", "title": None, "kind": "email", "occurrence": 1, "reminder": 0}
+    values |= {"customer": customer, "step": step | values.get("step", {})}
+    values["traits"] = {**dict.fromkeys(values.get("absent", ()), ABSENT), **values.get("traits", {})}
+    return _context(values, brand)
+
+
+def _context(values: Mapping[str, Any], brand: Mapping[str, Any]) -> Values:
+    results: Mapping[str, Any] = values.get("results", {})
+    counts: Mapping[str, int] = values.get("counts", {})
+    variants: Mapping[str, str] = values.get("variants", {})
+    context: Values = {
+        "brand": Names("brand", brand),
+        "customer": Names("customer", values["customer"]),
+        "traits": Names("traits", values.get("traits", {})),
+        "owner": Names("owner", values.get("owner", {}), forgiving=True),
+        "day": values.get("day", 0),
+        "links": Names("links", values.get("links", {})),
+        "step": Names("step", values["step"]),
+        "result": lambda step: Names(f"result('{step}')", results.get(step, {})),
+        "count": lambda event: counts.get(event, 0),
+        "variant": variants.get,
+    }
+    for name in ("reached", "missed", "done", "skipped"):
+        context[name] = _among(frozenset(values.get(name, ())))
+    if "session" in values:
+        context["session"] = Names("session", values["session"])
+    return context
+
+
+def _among(steps: Collection[str]) -> Callable[[str], bool]:
+    return lambda step: step in steps
+
+
+# ---- how dates read ----------------------------------------------------------------------------------------
+
+
+def locale_of(text: str | None) -> Locale:
+    """Babel's locale for `de`, `de-AT` or `de_AT`; English for what it does not know."""
+    for candidate in (text, (text or "").replace("_", "-").partition("-")[0], DEFAULT_LOCALE):
+        try:
+            if candidate:
+                return Locale.parse(candidate.replace("_", "-"), sep="-")
+        except (UnknownLocaleError, ValueError):
+            continue
+    raise AssertionError("unreachable: the default locale is known")
+
+
+@pass_context
+def date_filter(context: Context, value: object, style: str = "long") -> object:
+    """`{{ traits.trial_ends|date }}`: the day in the customer's language and zone. A plain date stays that
+    day; an absent trait stays absent. `style` is one of short, medium, long, full."""
+    locale, zone = _customer(context)
+    moment = _read(value)
+    if moment is None:
+        return value
+    return format_date(moment.astimezone(zone) if isinstance(moment, datetime) else moment, style, locale)
+
+
+@pass_context
+def datetime_filter(context: Context, value: object, style: str = "long") -> object:
+    """`{{ session.starts|datetime }}`: day and time in the customer's language and zone. The zone is named only
+    where the customer has none, and so does not know which is meant: then it is UTC."""
+    locale, zone = _customer(context)
+    moment = _read(value)
+    if not isinstance(moment, datetime):
+        return value if moment is None else format_date(moment, style, locale)
+    local = moment.astimezone(zone)
+    time = format_time(local, "short", locale=locale) + (" UTC" if zone.key == "UTC" else "")
+    pattern = str(locale.datetime_formats["long"])
+    return pattern.replace("'", "").replace("{1}", format_date(local, style, locale)).replace("{0}", time)
+
+
+def _customer(context: Context) -> tuple[Locale, ZoneInfo]:
+    customer = context.get("customer") or {}
+    try:
+        zone = ZoneInfo(customer.get("timezone") or "UTC")
+    except (KeyError, ValueError):
+        zone = ZoneInfo("UTC")
+    return locale_of(customer.get("locale")), zone
+
+
+def _read(value: object) -> datetime | date | None:
+    """An aware datetime or a plain date of what stands for one in JSON; None for nothing."""
+    if value is None or value == "" or isinstance(value, Undefined):
+        return None
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return value
+    if isinstance(value, int):
+        return to_datetime(value)
+    if isinstance(value, str):
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip()):
+            return date.fromisoformat(value.strip())
+        return _read(datetime.fromisoformat(value.strip()))
+    raise ValueError("neither a date nor an instant")
