@@ -12,13 +12,13 @@ from difflib import get_close_matches
 from typing import Literal
 
 Severity = Literal["error", "warning"]
-Path = tuple[str | int, ...]
+Place = tuple[str | int, ...]
 """Where something stands in a journey: keys and list positions from the top."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong or doubtful. `line` counts from 1; `field` is a dotted path, empty for the file."""
+    """One thing that is wrong or doubtful. `line` counts from 1; `field` is a dotted path, or empty."""
 
     file: str
     line: int | None
@@ -53,31 +53,31 @@ def unknown(what: str, word: str, candidates: Iterable[str], otherwise: str = ""
     return f"unknown {what} '{word}'"
 
 
-def field_name(path: Path, tree: object) -> str:
-    """A path as people write it: `steps.welcome.after`. Steps go by their id, items of plain lists by none."""
+def field_name(path: Place, tree: object) -> str:
+    """A path as people write it: `steps.welcome.after`. Steps go by their id, texts in a list by nothing."""
     words: list[str] = []
-    here = tree
     for position, key in enumerate(path):
-        here = _child(here, key)
+        here = value_at(tree, path[: position + 1])
         if isinstance(key, str):
             words.append(key)
         elif position == 1 and path[0] == "steps":
             step = here.get("id") if isinstance(here, dict) else None
-            if isinstance(step, str) and step:
-                words.append(step)
-            else:
-                words[-1] += f"[{key}]"
+            words[-1:] = [words[-1], step] if isinstance(step, str) and step else [f"{words[-1]}[{key}]"]
         elif isinstance(here, dict | list):
-            words[-1] += f"[{key}]"
+            words[-1:] = [f"{words[-1] if words else ''}[{key}]"]
     return ".".join(words)
 
 
-def _child(tree: object, key: str | int) -> object:
-    if isinstance(tree, dict) and isinstance(key, str):
-        return tree.get(key)
-    if isinstance(tree, list) and isinstance(key, int) and 0 <= key < len(tree):
-        return tree[key]
-    return None
+def value_at(tree: object, path: Place) -> object:
+    """What stands at a path; None if nothing does."""
+    for key in path:
+        if isinstance(tree, dict) and isinstance(key, str):
+            tree = tree.get(key)
+        elif isinstance(tree, list) and isinstance(key, int) and 0 <= key < len(tree):
+            tree = tree[key]
+        else:
+            return None
+    return tree
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
@@ -90,4 +90,14 @@ def errors(problems: Sequence[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == "error"]
 
 
-__all__ = ["Path", "Problem", "Severity", "errors", "field_name", "in_order", "nearest", "unknown"]
+__all__ = [
+    "Place",
+    "Problem",
+    "Severity",
+    "errors",
+    "field_name",
+    "in_order",
+    "nearest",
+    "unknown",
+    "value_at",
+]

@@ -1,8 +1,8 @@
 """Reading YAML 1.2 core into plain values, with the place of every key and value.
 
-The format is a small part of YAML on purpose: one document of mappings with text keys, lists and scalars. What
-makes a file mean something else than it seems to (duplicate keys, aliases, merge keys, tags, directives) is
-refused with its line and with what to write instead. Scalars follow the core schema of YAML 1.2: `true`,
+The format is a small part of YAML on purpose: one document of mappings with text keys, lists and scalars.
+What makes a file mean something else than it seems to (duplicate keys, aliases, merge keys, tags, directives)
+is refused with its line and with what to write instead. Scalars follow the core schema of YAML 1.2: `true`,
 `false`, `null`, whole and decimal numbers are taken as such, and all else is text, `17:00`, `NO` and
 `2026-03-06` included; what stands in quotes is always text.
 """
@@ -29,7 +29,8 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from firstmile.journey.problems import Path, Problem, Severity, field_name
+from firstmile.journey.problems import Place, Problem, Severity, field_name, value_at
+from firstmile.journey.syntax import BRACES, explain
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
@@ -42,6 +43,8 @@ _OCTAL = re.compile(r"0o[0-7]+")
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+_ALIAS = "aliases are not part of the format: write out what"
 
 Value = str | int | float | bool | None | list[Any] | dict[str, Any]
 """What a file is read into. `Any` stands for `Value` itself."""
@@ -60,27 +63,27 @@ class Document:
 
     file: str
     tree: Value
-    keys: Mapping[Path, Position] = field(default_factory=dict)
-    values: Mapping[Path, Position] = field(default_factory=dict)
-    written: Mapping[Path, str] = field(default_factory=dict)
+    keys: Mapping[Place, Position] = field(default_factory=dict)
+    values: Mapping[Place, Position] = field(default_factory=dict)
+    written: Mapping[Place, str] = field(default_factory=dict)
     """How the scalars stand in the file that were taken for something else than text."""
     problems: tuple[Problem, ...] = ()
     complete: bool = True
     """False when the end of the file was not reached: what is missing in `tree` may be there all the same."""
 
-    def line(self, path: Path) -> int | None:
-        """The line of a value, or of the nearest thing around it that has one. Collections go by their key."""
-        while True:
-            inside = path + (0,) in self.values or any(key[:-1] == path for key in self.keys)
-            places = (self.keys, self.values) if inside else (self.values, self.keys)
-            for positions in places:
-                if path in positions:
-                    return positions[path].line
-            if not path:
-                return None
-            path = path[:-1]
+    def line(self, path: Place) -> int | None:
+        """The line of a value, or of the nearest thing around it; of mappings and lists that of their key."""
+        places = [self.values, self.keys]
+        if isinstance(value_at(self.tree, path), dict | list):
+            places.reverse()
+        for positions in places:
+            if path in positions:
+                return positions[path].line
+        return self.line(path[:-1]) if path else None
 
-    def problem(self, path: Path, message: str, severity: Severity = "error", *, key: bool = False) -> Problem:
+    def problem(
+        self, path: Place, message: str, severity: Severity = "error", *, key: bool = False
+    ) -> Problem:
         """A problem with the value at `path`, or with its key."""
         line = self.keys[path].line if key and path in self.keys else self.line(path)
         return Problem(self.file, line, field_name(path, self.tree), message, severity)
@@ -103,8 +106,9 @@ def read(text: str, file: str) -> Document:
         character = f"U+{error.character:04X}" if isinstance(error.character, int) else repr(error.character)
         reading.refuse(line, (), f"the character {character} may not stand in a YAML file: remove it")
     except MarkedYAMLError as error:
-        line, message = _explain(error, text.splitlines())
-        reading.refuse(line, (), message)
+        where, message = explain(error, text.splitlines())
+        if (where, message) not in ((line, told) for line, _, told in reading.found):
+            reading.refuse(where, (), message)
     else:
         return reading.document(tree)
     return reading.document(tree, complete=False)
@@ -117,19 +121,19 @@ class _Stop(Exception):
 class _Reading:
     def __init__(self, file: str) -> None:
         self.file = file
-        self.keys: dict[Path, Position] = {}
-        self.values: dict[Path, Position] = {}
-        self.written: dict[Path, str] = {}
+        self.keys: dict[Place, Position] = {}
+        self.values: dict[Place, Position] = {}
+        self.written: dict[Place, str] = {}
         self.tree: Value = None
-        self.found: list[tuple[int | None, Path, str]] = []
+        self.found: list[tuple[int | None, Place, str]] = []
         self.aliased: set[str] = set()
-        self.anchors: list[tuple[str, int, Path]] = []
+        self.anchors: list[tuple[str, int, Place]] = []
         self.events: Iterator[Any] = iter(())
 
     def start(self, text: str) -> None:
         self.events = YAML(typ="safe", pure=True).parse(text.removeprefix("\ufeff"))
 
-    def refuse(self, line: int | None, path: Path, message: str) -> None:
+    def refuse(self, line: int | None, path: Place, message: str) -> None:
         self.found.append((line, path, message))
 
     def document(self, tree: Value, *, complete: bool = True) -> Document:
@@ -159,18 +163,13 @@ class _Reading:
             self.refuse(1, (), "the file is empty")
         return self.tree
 
-    def node(self, event: Any, path: Path, depth: int) -> Value:
+    def node(self, event: Any, path: Place, depth: int) -> Value:
         mark = event.start_mark
         self.values[path] = Position(mark.line + 1, mark.column + 1)
         line = mark.line + 1
         if isinstance(event, AliasEvent):
             self.aliased.add(event.anchor)
-            self.refuse(
-                line,
-                path,
-                f"aliases are not part of the format: write out what *{event.anchor} stands for, or quote this: "
-                f'"*{event.anchor}"',
-            )
+            self.refuse(line, path, f'{_ALIAS} *{event.anchor} stands for, or quote this: "*{event.anchor}"')
             return None
         if event.anchor:
             self.anchors.append((event.anchor, line, path))
@@ -187,7 +186,7 @@ class _Reading:
             return self.mapping(path, depth)
         return self.sequence(path, depth)
 
-    def sequence(self, path: Path, depth: int) -> list[Any]:
+    def sequence(self, path: Place, depth: int) -> list[Any]:
         items: list[Any] = []
         if not path:
             self.tree = items
@@ -198,10 +197,10 @@ class _Reading:
             items[-1] = self.node(event, (*path, len(items) - 1), depth + 1)
         return items
 
-    def mapping(self, path: Path, depth: int) -> dict[str, Any]:
+    def mapping(self, path: Place, depth: int) -> dict[str, Any]:
         items: dict[str, Any] = {}
         if not path:
-            # Kept while it grows, so that problems found before a syntax error can name the steps they are in.
+            # Kept while it grows: problems found before a syntax error can name the steps they are in.
             self.tree = items
         for event in self.events:
             if isinstance(event, MappingEndEvent):
@@ -210,8 +209,8 @@ class _Reading:
             if key is None or key in items:
                 if key is not None:
                     first = self.keys[(*path, key)].line
-                    line = event.start_mark.line + 1
-                    self.refuse(line, (*path, key), f"duplicate key '{key}': it was first written in line {first}")
+                    message = f"duplicate key '{key}': it was first written in line {first}"
+                    self.refuse(event.start_mark.line + 1, (*path, key), message)
                 self.skip()
                 continue
             inner = (*path, key)
@@ -220,21 +219,19 @@ class _Reading:
             items[key] = self.node(next(self.events), inner, depth + 1)
         return items
 
-    def key(self, event: Any, path: Path) -> str | None:
+    def key(self, event: Any, path: Place) -> str | None:
         line = event.start_mark.line + 1
         if isinstance(event, AliasEvent):
             self.aliased.add(event.anchor)
-            self.refuse(line, path, f"aliases are not part of the format: write out what *{event.anchor} stands for")
+            self.refuse(line, path, f"{_ALIAS} *{event.anchor} stands for")
             return None
         if not isinstance(event, ScalarEvent):
             self.skip(1)
-            if isinstance(event, MappingStartEvent):
-                self.refuse(line, path, "YAML takes '{{ … }}' for a mapping: put the whole text in quotes")
-            else:
-                self.refuse(line, path, "a key must be text, not a list: text with brackets goes in quotes")
+            listed = "a key must be text, not a list: text with brackets goes in quotes"
+            self.refuse(line, path, BRACES if isinstance(event, MappingStartEvent) else listed)
             return None
         if event.tag or event.anchor:
-            self.refuse(line, path, f"tags and anchors are not part of the format: write only '{event.value}'")
+            self.refuse(line, path, f"a key has no tag and no anchor: write only '{event.value}'")
             return str(event.value)
         if event.value == "<<" and event.style is None:
             self.refuse(line, path, "merge keys are not part of the format: write out what '<<' stands for")
@@ -259,7 +256,7 @@ class _Reading:
             if depth == 0:
                 return
 
-    def scalar(self, text: str, line: int, path: Path) -> Value:
+    def scalar(self, text: str, line: int, path: Place) -> Value:
         value = _resolve(text)
         if isinstance(value, str):
             return value
@@ -299,51 +296,6 @@ def _named(value: object) -> str:
     if value is None:
         return "nothing"
     return "true or false" if isinstance(value, bool) else "a number"
-
-
-# Parts of the messages of ruamel.yaml, and what to tell people instead. `{0}` is what the first group matched.
-# "Here" is where the reader noticed; with `start` the line is where the construct began.
-_EXPLANATIONS: tuple[tuple[str, bool, str], ...] = (
-    (r"character '\\t'", False, "a tab stands here: indent with spaces"),
-    (r"found character '(.)' that cannot start", False, "text that begins with {0} goes in quotes"),
-    (r"mapping values are not allowed", False, "a ':' where none is expected: quote text that contains ': ', "
-     "and let the keys of one mapping start in the same column"),
-    (r"sequence entries are not allowed", False, "a '- ' where none is expected: a list starts on a line of its own"),
-    (r"mapping keys are not allowed", False, "a '? ' where none is expected: quote the text"),
-    (r"quoted scalar.*end of stream", True, "the quote that opens here is never closed"),
-    (r"quoted scalar.*document separator", True, "the quote that opens here is never closed"),
-    (r"unknown escape character '(.)'", False, "\\{0} means nothing in double quotes: write \\\\{0}, or use single quotes"),
-    (r"could not find expected ':'", True, "a key and a ':' were expected in this line"),
-    (r"flow mapping.*stream end", True, "the '{{' that opens here is never closed"),
-    (r"flow sequence.*stream end", True, "the '[' that opens here is never closed"),
-    (r"flow mapping.*but got", False, "a ',' or the '}}' of the mapping was expected here: text with ',', ':' or "
-     "brackets goes in quotes"),
-    (r"flow sequence.*but got", False, "a ',' or the ']' of the list was expected here: text with ',', ':' or "
-     "brackets goes in quotes"),
-    (r"expected <block end>, but found '<scalar>'", False, "text where none is expected: quote the whole text, or "
-     "check the indentation"),
-    (r"expected <block end>, but found '(.+)'", False, "'{0}' where none is expected: check the indentation, and quote "
-     "text with brackets"),
-    (r"expected the node content, but found '(.+)'", False, "text that begins with {0} goes in quotes"),
-    (r"undefined tag handle '(.+)'", False, "text that begins with {0} goes in quotes"),
-    (r"scanning an? (alias|anchor)", False, "text that begins with * or & goes in quotes"),
-)  # fmt: skip
-
-
-def _explain(error: MarkedYAMLError, lines: list[str]) -> tuple[int | None, str]:
-    told = f"{error.context or ''} {error.problem or ''}"
-    here = error.problem_mark or error.context_mark
-    for pattern, start, explanation in _EXPLANATIONS:
-        match = re.search(pattern, told, re.DOTALL)
-        if match is None:
-            continue
-        mark = error.context_mark if start and error.context_mark else here
-        line = mark.line + 1 if mark else None
-        message = explanation.format(*match.groups())
-        if line and line <= len(lines) and re.search(r"[:\-]\s*\{\{", lines[line - 1]):
-            message = "YAML takes '{{ … }}' for a mapping: put the whole text in quotes"
-        return line, message
-    return (here.line + 1 if here else None), f"this is not YAML: {told.strip()}"
 
 
 __all__ = ["Document", "Position", "Value", "read"]
