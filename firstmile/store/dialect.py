@@ -1,0 +1,142 @@
+"""Where SQLite and PostgreSQL differ. No other module knows which of the two it talks to.
+
+SQLite: WAL, one writer at a time, and transactions begun by us: Python's driver would begin them late, so
+that a reader turning writer could fail with "database is locked" without waiting. A writing transaction takes
+its lock at BEGIN, where waiting works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Column, ColumnElement, Connection, Index, Table, event, func, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+Insert: TypeAlias = postgresql.Insert | sqlite.Insert
+
+BUSY_TIMEOUT: Final = 10.0
+"""Seconds that SQLite waits for the lock of another process."""
+
+SCHEMA_LOCK: Final = 0x46697273746D696C
+"""The advisory lock that migrations hold on PostgreSQL: "Firstmil" in ASCII."""
+
+_INSERTS: dict[str, Callable[[Table], Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+_WRITES = "firstmile_writes"
+
+
+def insert(dialect: str, table: Table) -> Insert:
+    """An INSERT that knows ON CONFLICT."""
+    return _INSERTS[dialect](table)
+
+
+def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> Index:
+    """An index over the rows that satisfy `where` only."""
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+def normalise(url: str) -> URL:
+    """The URL with the asynchronous driver it needs.
+
+    `sqlite:///file`, `postgresql://…` and `postgres://…` are understood, and libpq's `sslmode`. Raises
+    `ValueError` for another database, and for SQLite in memory, which no second process could see.
+    """
+    parsed = make_url(
+        url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url
+    )
+    match parsed.get_backend_name():
+        case "sqlite":
+            if parsed.database in (None, "", ":memory:"):
+                raise ValueError("the store needs a file: sqlite:///path/to/firstmile.db")
+            return parsed.set(drivername="sqlite+aiosqlite")
+        case "postgresql":
+            query = {name: value for name, value in parsed.query.items() if name != "sslmode"}
+            if "sslmode" in parsed.query:
+                query["ssl"] = parsed.query["sslmode"]
+            return parsed.set(drivername="postgresql+asyncpg", query=query)
+        case other:
+            raise ValueError(f"'{other}' is not supported: use sqlite:///… or postgresql://…")
+
+
+def create_engine(url: str, *, connections: int) -> AsyncEngine:
+    """An engine for `url` with at most `connections` open connections. Connects to nothing yet."""
+    parsed = normalise(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_async_engine(
+            parsed,
+            pool_size=connections,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"server_settings": {"application_name": "firstmile"}},
+        )
+    engine = create_async_engine(parsed, pool_size=connections, max_overflow=0)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def writing(engine: AsyncEngine) -> AsyncEngine:
+    """The same engine, whose transactions are begun to write."""
+    return engine.execution_options(**{_WRITES: True})
+
+
+def one_writer(engine: AsyncEngine) -> bool:
+    """Whether the database lets one transaction write at a time."""
+    return engine.dialect.name == "sqlite"
+
+
+async def make_file(url: str) -> None:
+    """Bring the SQLite file into being, with its folder, in WAL mode, which it keeps. Nothing on PostgreSQL.
+
+    SQLite does not wait for the lock that the change of mode takes; so this tries again for `BUSY_TIMEOUT`.
+    """
+    parsed = normalise(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database is None:
+        return None
+    file = Path(parsed.database)
+    deadline = asyncio.get_running_loop().time() + BUSY_TIMEOUT
+    while True:
+        try:
+            return await asyncio.to_thread(_make_file, file)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or asyncio.get_running_loop().time() > deadline:
+                raise
+        await asyncio.sleep(0.01)
+
+
+async def lock_schema(connection: AsyncConnection) -> None:
+    """Keep other processes from migrating until this transaction ends. On SQLite, writing already does."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+
+
+def _make_file(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(file, isolation_level=None, timeout=BUSY_TIMEOUT)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout = {BUSY_TIMEOUT * 1000:.0f}", "foreign_keys = ON", "synchronous = NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,80 @@
+"""Holds: operators' word that messages wait. Over everything, a segment, a template, or one customer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+
+from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.tables import holds
+
+Scope = Literal["everything", "segment", "template", "customer"]
+
+
+@dataclass(slots=True, frozen=True)
+class Hold:
+    """One hold. `value` says which segment, template or subject; None with `everything`.
+
+    It ends at `until`, if that is given, or when it is released.
+    """
+
+    id: int
+    scope: Scope
+    value: str | None
+    reason: str
+    actor: str
+    since: datetime
+    until: datetime | None
+    released_at: datetime | None = None
+    released_by: str | None = None
+
+
+async def place(
+    tx: Writing,
+    scope: Scope,
+    value: str | None,
+    *,
+    reason: str,
+    actor: str,
+    now: datetime,
+    until: datetime | None = None,
+) -> Hold:
+    """Place a hold. Raises `ValueError` if `value` is missing, or given with `everything`."""
+    if (value is None) != (scope == "everything"):
+        raise ValueError("a hold on everything has no value; any other says which " + scope)
+    statement = tx.insert(holds).values(
+        scope=scope, value=value, reason=reason, actor=actor, since=now, until=until
+    )
+    row = await tx.first(statement.returning(holds))
+    assert row is not None
+    return _hold(row)
+
+
+async def release(tx: Writing, scope: Scope, value: str | None, *, actor: str, now: datetime) -> int:
+    """Release what is held there. Returns how many holds that were."""
+    there = and_(holds.c.scope == scope, holds.c.value == value, holds.c.released_at.is_(None))
+    statement = update(holds).where(there).values(released_at=now, released_by=actor)
+    return (await tx.execute(statement)).rowcount
+
+
+async def active(db: Reading, now: datetime) -> list[Hold]:
+    """The holds in force, oldest first."""
+    return [_hold(row) for row in await db.all(select(holds).where(in_force(now)).order_by(holds.c.id))]
+
+
+async def counts(db: Reading, now: datetime) -> dict[str, int]:
+    """How many holds are in force, by scope."""
+    statement = select(holds.c.scope, func.count()).where(in_force(now)).group_by(holds.c.scope)
+    return {row[0]: row[1] for row in await db.all(statement)}
+
+
+def in_force(now: datetime) -> ColumnElement[bool]:
+    """The condition on a row of `holds` that it holds at `now`."""
+    return and_(holds.c.released_at.is_(None), or_(holds.c.until.is_(None), holds.c.until > now))
+
+
+def _hold(row: AnyRow) -> Hold:
+    return Hold(**row._mapping)

@@ -1,0 +1,378 @@
+"""The message ledger: one row per effect key, from `prepared` to what became of it (DESIGN §3).
+
+Two columns are kept apart. `state` is what we did: `prepared` → `sending` → `accepted` | `rejected` |
+`unknown`. `fate` is what became of the message; any fate proves that it was accepted, whenever it arrives.
+Every transition is a conditional update, with the attempt's token where an attempt makes it; a function
+returns the message after its transition, or None where the condition did not hold: then look at the row
+(`get`) and do nothing blindly. The promise: no message is sent twice, or given up, without a recorded decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+
+from firstmile.store import gate
+from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.suppressions import MessageClass
+from firstmile.store.tables import bodies, messages
+
+State = Literal["prepared", "sending", "accepted", "rejected", "unknown"]
+Fate = Literal["processed", "deferred", "delivered", "dropped", "bounced", "complained"]
+
+FATES: Final[tuple[frozenset[str], ...]] = (
+    frozenset({"processed"}),
+    frozenset({"deferred"}),
+    frozenset({"delivered"}),
+    frozenset({"dropped", "bounced"}),
+    frozenset({"complained"}),
+)
+"""Fates by rank: providers' events arrive in any order, and only a later one overwrites."""
+
+
+@dataclass(slots=True, frozen=True)
+class NewMessage:
+    """What is known of a message before anything is done. `recipient` is None without an address."""
+
+    key: str
+    subject: str
+    enrolment: int
+    segment: str
+    step: str
+    purpose: str
+    template: str
+    message_class: MessageClass
+    recipient: str | None
+
+
+@dataclass(slots=True, frozen=True)
+class Decision:
+    """A recorded decision, by this program or by a person."""
+
+    at: datetime
+    text: str
+    actor: str | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Message:
+    """One row of the ledger.
+
+    `verdict` is the gate's last; `sends` counts how often it turned to `sending`; `given_up_at` is set where
+    "may have been delivered" was the last word.
+    """
+
+    key: str
+    subject: str
+    enrolment: int
+    segment: str
+    step: str
+    purpose: str
+    template: str
+    message_class: MessageClass
+    recipient: str | None
+    state: State
+    fate: Fate | None
+    fate_at: datetime | None
+    verdict: Literal["open", "skipped", "deferred"] | None
+    token: str | None
+    lease_until: datetime | None
+    provider_id: str | None
+    reason: str | None
+    decisions: tuple[Decision, ...]
+    sends: int
+    given_up_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    def lease_over(self, now: datetime) -> bool:
+        """Whether the attempt that holds it should have ended."""
+        return self.lease_until is None or self.lease_until <= now
+
+
+@dataclass(slots=True, frozen=True)
+class Began:
+    """The answer to an attempt.
+
+    `sending`: the message is this attempt's until the lease is over; `body` is what to send. `skipped` and
+    `deferred`: the gate's verdict, stored. `taken`: another attempt was here; `message` says how far it came.
+    """
+
+    outcome: Literal["sending", "skipped", "deferred", "taken"]
+    message: Message
+    body: dict[str, Any] | None = None
+    reason: str | None = None
+    until: datetime | None = None
+
+
+async def prepare(tx: Writing, new: NewMessage, now: datetime) -> Message:
+    """The row of a message, made if there is none.
+
+    Until it is first sent, recipient and template follow `new`.
+    """
+    row = {field.name: getattr(new, field.name) for field in fields(new)}
+    fixed = {"state": "prepared", "decisions": [], "sends": 0, "created_at": now, "updated_at": now}
+    statement = (
+        tx.insert(messages)
+        .values(row | fixed)
+        .on_conflict_do_update(
+            index_elements=[messages.c.key],
+            set_={"recipient": new.recipient, "template": new.template},
+            where=and_(messages.c.state == "prepared", messages.c.sends == 0),
+        )
+        .returning(messages)
+    )
+    found = await tx.first(statement)
+    return _message(found) if found is not None else await _known(tx, new.key)
+
+
+async def begin_sending(
+    tx: Writing,
+    key: str,
+    token: str,
+    *,
+    now: datetime,
+    lease: timedelta,
+    body: Mapping[str, Any],
+    question: gate.Question,
+) -> Began:
+    """Ask the gate, and if it is open make the message this attempt's, with its body frozen.
+
+    Commit before calling the provider. A message that was sending before keeps its first body, which is the
+    one returned. Raises `LookupError` if it was never prepared.
+    """
+    verdict = await gate.ask(tx, question, now)
+    fresh = and_(
+        messages.c.key == key,
+        messages.c.state == "prepared",
+        messages.c.fate.is_(None),
+        messages.c.verdict.is_distinct_from("skipped"),
+    )
+    values: dict[str, Any] = {"verdict": verdict.outcome, "reason": verdict.reason, "updated_at": now}
+    if verdict.outcome == "open":
+        values |= {
+            "state": "sending",
+            "token": token,
+            "lease_until": now + lease,
+            "sends": messages.c.sends + 1,
+        }
+    message = await _change(tx, fresh, values)
+    if message is None:
+        message = await _known(tx, key)
+        if message.state == "prepared" and message.verdict == "skipped":
+            return Began("skipped", message, reason=message.reason)
+        return Began("taken", message)
+    if verdict.outcome == "open":
+        return Began("sending", message, body=await _freeze(tx, key, body, now))
+    if verdict.outcome == "skipped":
+        _count(tx, message, "skipped")
+    return Began(verdict.outcome, message, reason=verdict.reason, until=verdict.until)
+
+
+async def accept(
+    tx: Writing, key: str, token: str, *, now: datetime, provider_id: str | None = None
+) -> Message | None:
+    """The provider took it. None unless it is sending under this token (a fate may have come first)."""
+    return await _settle(tx, _mine(key, token), "accepted", now, provider_id=provider_id, reason=None)
+
+
+async def reject(tx: Writing, key: str, token: str, *, now: datetime, reason: str) -> Message | None:
+    """The provider refused it for good. None unless it is sending under this token."""
+    return await _settle(tx, _mine(key, token), "rejected", now, reason=reason)
+
+
+async def mark_unknown(tx: Writing, key: str, token: str, *, now: datetime, reason: str) -> Message | None:
+    """Nobody knows whether the provider took it. None unless it is sending under this token."""
+    return await _settle(tx, _mine(key, token), "unknown", now, reason=reason)
+
+
+async def release(tx: Writing, key: str, token: str, *, now: datetime, reason: str) -> Message | None:
+    """The provider certainly did not take it, and may later: back to `prepared`. None as with `accept`."""
+    values = {"state": "prepared", "token": None, "lease_until": None, "reason": reason, "updated_at": now}
+    return await _change(tx, _mine(key, token), values)
+
+
+async def prove_accepted(
+    tx: Writing, key: str, *, now: datetime, decision: str, provider_id: str | None = None
+) -> Message | None:
+    """Reconciled: the provider has it. None unless it is `unknown`, or `sending` with the lease over."""
+    found = await _unsettled(tx, key, now)
+    if found is None:
+        return None
+    values: dict[str, Any] = {"decisions": _decided(found, now, decision, None)}
+    if provider_id is not None:
+        values["provider_id"] = provider_id
+    return await _settle(tx, messages.c.key == key, "accepted", now, reason=None, **values)
+
+
+async def decide_resend(
+    tx: Writing, key: str, *, now: datetime, decision: str, actor: str | None = None
+) -> Message | None:
+    """Decide to send it again: back to `prepared`, the decision recorded, the frozen body kept.
+
+    None unless it is `unknown`, or `sending` with the lease over, and has no fate and was not given up.
+    """
+    found = await _unsettled(tx, key, now)
+    if found is None:
+        return None
+    values = {
+        "state": "prepared",
+        "token": None,
+        "lease_until": None,
+        "decisions": _decided(found, now, decision, actor),
+        "updated_at": now,
+    }
+    message = await _change(tx, messages.c.key == key, values)
+    if message is not None:
+        _count(tx, message, "sent_again")
+    return message
+
+
+async def give_up(
+    tx: Writing, key: str, *, now: datetime, decision: str, actor: str | None = None
+) -> Message | None:
+    """Decide not to send it again though nobody knows: it stays `unknown`. None as with `decide_resend`."""
+    found = await _unsettled(tx, key, now)
+    if found is None:
+        return None
+    values = {
+        "state": "unknown",
+        "given_up_at": now,
+        "reason": decision,
+        "decisions": _decided(found, now, decision, actor),
+        "updated_at": now,
+    }
+    message = await _change(tx, messages.c.key == key, values)
+    if message is not None:
+        _count(tx, message, "given_up")
+    return message
+
+
+async def record_fate(
+    tx: Writing,
+    key: str,
+    fate: Fate,
+    *,
+    at: datetime,
+    now: datetime,
+    reason: str | None = None,
+    provider_id: str | None = None,
+) -> Message | None:
+    """What became of a message, from the provider. It proves acceptance, whatever the state was.
+
+    None if the key is unknown, or a fate of this rank or a later one is recorded already.
+    """
+    row = await tx.first(select(messages).where(messages.c.key == key).with_for_update())
+    if row is None or (row.fate is not None and _rank(row.fate) >= _rank(fate)):
+        return None
+    values: dict[str, Any] = {"fate": fate, "fate_at": at, "state": "accepted", "updated_at": now}
+    if reason is not None or row.state != "accepted":
+        values["reason"] = reason
+    if provider_id is not None:
+        values["provider_id"] = provider_id
+    message = await _change(tx, messages.c.key == key, values)
+    assert message is not None
+    tx.tallies.count("message_events_total", {"event": fate})
+    if row.state != "accepted":
+        _count(tx, message, "accepted")
+    return message
+
+
+async def get(db: Reading, key: str) -> Message | None:
+    """The message under a key, or None."""
+    row = await db.first(select(messages).where(messages.c.key == key))
+    return None if row is None else _message(row)
+
+
+async def frozen_body(db: Reading, key: str) -> dict[str, Any] | None:
+    """The body a message was first sent with; None if it was never sending, or has been dropped."""
+    row = await db.first(select(bodies.c.body).where(bodies.c.key == key))
+    return None if row is None else row.body
+
+
+async def of(db: Reading, subject: str, enrolment: int) -> list[Message]:
+    """The messages of one enrolment, oldest first."""
+    statement = select(messages).where(messages.c.subject == subject, messages.c.enrolment == enrolment)
+    return [_message(row) for row in await db.all(statement.order_by(messages.c.created_at, messages.c.key))]
+
+
+async def drop_bodies(tx: Writing, before: datetime) -> int:
+    """Remove bodies frozen before a moment, of messages that will not be sent again. Returns how many."""
+    settled = select(messages.c.key).where(
+        messages.c.key == bodies.c.key,
+        or_(messages.c.state.in_(("accepted", "rejected")), messages.c.given_up_at.is_not(None)),
+    )
+    statement = delete(bodies).where(bodies.c.frozen_at < before, settled.exists())
+    return (await tx.execute(statement)).rowcount
+
+
+def _mine(key: str, token: str) -> ColumnElement[bool]:
+    return and_(messages.c.key == key, messages.c.state == "sending", messages.c.token == token)
+
+
+async def _settle(
+    tx: Writing, condition: ColumnElement[bool], state: State, now: datetime, **values: Any
+) -> Message | None:
+    changed = {"state": state, "lease_until": None, "updated_at": now} | values
+    message = await _change(tx, condition, changed)
+    if message is not None:
+        _count(tx, message, state)
+    return message
+
+
+async def _unsettled(tx: Writing, key: str, now: datetime) -> AnyRow | None:
+    """The row, locked, if nobody knows what became of it and no attempt is at it."""
+    condition = and_(
+        messages.c.key == key,
+        messages.c.fate.is_(None),
+        messages.c.given_up_at.is_(None),
+        or_(
+            messages.c.state == "unknown",
+            and_(messages.c.state == "sending", messages.c.lease_until <= now),
+        ),
+    )
+    return await tx.first(select(messages).where(condition).with_for_update())
+
+
+async def _change(tx: Writing, condition: ColumnElement[bool], values: Mapping[str, Any]) -> Message | None:
+    row = await tx.first(update(messages).where(condition).values(**values).returning(messages))
+    return None if row is None else _message(row)
+
+
+async def _freeze(tx: Writing, key: str, body: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    statement = tx.insert(bodies).values(key=key, body=dict(body), frozen_at=now)
+    if (await tx.execute(statement.on_conflict_do_nothing())).rowcount == 1:
+        return dict(body)
+    frozen = await frozen_body(tx, key)
+    assert frozen is not None
+    return frozen
+
+
+async def _known(db: Reading, key: str) -> Message:
+    message = await get(db, key)
+    if message is None:
+        raise LookupError(f"no message was prepared under {key}")
+    return message
+
+
+def _count(tx: Writing, message: Message, outcome: str) -> None:
+    tx.tallies.count("messages_total", {"class": message.message_class, "outcome": outcome})
+
+
+def _decided(row: AnyRow, now: datetime, text: str, actor: str | None) -> list[dict[str, Any]]:
+    return [*row.decisions, {"at": now.isoformat(), "text": text, "actor": actor}]
+
+
+def _rank(fate: str) -> int:
+    return next(rank for rank, fates in enumerate(FATES) if fate in fates)
+
+
+def _message(row: AnyRow) -> Message:
+    decisions = tuple(
+        Decision(datetime.fromisoformat(one["at"]), one["text"], one["actor"]) for one in row.decisions
+    )
+    return Message(**{**row._mapping, "decisions": decisions})

@@ -1,0 +1,123 @@
+"""Who a customer is: personal data, kept nowhere else (messages keep the address they went to)."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+
+from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.tables import profiles
+
+
+@dataclass(slots=True, frozen=True)
+class Contact:
+    """A further person at the customer, by role."""
+
+    role: str
+    name: str | None
+    email: str
+
+
+@dataclass(slots=True, frozen=True)
+class Consent:
+    """What the customer agreed to. Transactional messages need no consent."""
+
+    lifecycle: bool = True
+    marketing: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class Profile:
+    """One customer. `subject` is opaque and has no `@`; the rest is as the sign-up gave it."""
+
+    subject: str
+    name: str | None = None
+    email: str | None = None
+    company: str | None = None
+    contacts: tuple[Contact, ...] = ()
+    locale: str | None = None
+    timezone: str | None = None
+    country: str | None = None
+    subdivision: str | None = None
+    consent: Consent = Consent()
+
+
+def address_key(address: str) -> str:
+    """What two spellings of one address have in common: SHA-256 of it without case and outer blanks."""
+    return hashlib.sha256(unicodedata.normalize("NFKC", address.strip()).casefold().encode()).hexdigest()
+
+
+async def write(tx: Writing, profile: Profile, now: datetime) -> None:
+    """Write a profile, over the one that is there."""
+    consent = profile.consent
+    row = {
+        "subject": profile.subject,
+        "name": profile.name,
+        "email": profile.email,
+        "address_key": None if profile.email is None else address_key(profile.email),
+        "company": profile.company,
+        "contacts": [{"role": one.role, "name": one.name, "email": one.email} for one in profile.contacts],
+        "locale": profile.locale,
+        "timezone": profile.timezone,
+        "country": profile.country,
+        "subdivision": profile.subdivision,
+        "consent_lifecycle": consent.lifecycle,
+        "consent_marketing": consent.marketing,
+        "updated_at": now,
+    }
+    statement = tx.insert(profiles).values(row | {"created_at": now})
+    await tx.execute(statement.on_conflict_do_update(index_elements=[profiles.c.subject], set_=row))
+
+
+async def get(db: Reading, subject: str) -> Profile | None:
+    """The profile of a subject, or None."""
+    row = await db.first(select(profiles).where(profiles.c.subject == subject))
+    return None if row is None else _profile(row)
+
+
+async def some(db: Reading, subjects: Sequence[str]) -> dict[str, Profile]:
+    """The profiles of several subjects (a page of them), by subject."""
+    rows = await db.all(select(profiles).where(profiles.c.subject.in_(subjects)))
+    return {row.subject: _profile(row) for row in rows}
+
+
+async def with_address(db: Reading, address: str, limit: int = 100) -> list[Profile]:
+    """Who has this address, however it is spelled."""
+    statement = select(profiles).where(profiles.c.address_key == address_key(address))
+    return [_profile(row) for row in await db.all(statement.order_by(profiles.c.subject).limit(limit))]
+
+
+async def agree(tx: Writing, subject: str, consent: Consent, now: datetime) -> bool:
+    """Change a customer's consent. False if the subject is unknown."""
+    statement = (
+        update(profiles)
+        .where(profiles.c.subject == subject)
+        .values(
+            consent_lifecycle=consent.lifecycle,
+            consent_marketing=consent.marketing,
+            updated_at=now,
+        )
+    )
+    return (await tx.execute(statement)).rowcount == 1
+
+
+def _profile(row: AnyRow) -> Profile:
+    contacts: list[dict[str, Any]] = row.contacts
+    return Profile(
+        subject=row.subject,
+        name=row.name,
+        email=row.email,
+        company=row.company,
+        contacts=tuple(Contact(one["role"], one["name"], one["email"]) for one in contacts),
+        locale=row.locale,
+        timezone=row.timezone,
+        country=row.country,
+        subdivision=row.subdivision,
+        consent=Consent(row.consent_lifecycle, row.consent_marketing),
+    )

@@ -1,0 +1,74 @@
+"""Addresses that must not be written to, and why.
+
+An address may be suppressed for several reasons; each is lifted by itself. Found by `address_key`, so that
+the suppression outlives the removal of the address itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from sqlalchemy import delete, select
+
+from firstmile.store.database import Reading, Writing
+from firstmile.store.profiles import address_key
+from firstmile.store.tables import suppressions
+
+Reason = Literal["bounced", "invalid", "complained", "unsubscribed", "manual"]
+MessageClass = Literal["transactional", "lifecycle", "marketing"]
+
+STOPS: Final[dict[str, frozenset[str]]] = {
+    "bounced": frozenset({"transactional", "lifecycle", "marketing"}),
+    "invalid": frozenset({"transactional", "lifecycle", "marketing"}),
+    "complained": frozenset({"lifecycle", "marketing"}),
+    "unsubscribed": frozenset({"lifecycle", "marketing"}),
+    "manual": frozenset({"lifecycle", "marketing"}),
+}
+"""Which classes of message each reason stops. A transactional message stops only where none can arrive."""
+
+
+@dataclass(slots=True, frozen=True)
+class Suppression:
+    """One reason not to write to an address. `address` is None once it has been removed."""
+
+    address: str | None
+    reason: Reason
+    since: datetime
+    note: str | None = None
+
+
+async def add(tx: Writing, address: str, reason: Reason, now: datetime, note: str | None = None) -> bool:
+    """Suppress an address. False if it is, for this reason, already."""
+    statement = tx.insert(suppressions).values(
+        address_key=address_key(address), reason=reason, address=address.strip(), note=note, since=now
+    )
+    if (await tx.execute(statement.on_conflict_do_nothing())).rowcount != 1:
+        return False
+    tx.tallies.count("suppressed_total", {"reason": reason})
+    return True
+
+
+async def lift(tx: Writing, address: str, reason: Reason) -> bool:
+    """Take one reason away. False if it was not there."""
+    chosen = (suppressions.c.address_key == address_key(address)) & (suppressions.c.reason == reason)
+    return (await tx.execute(delete(suppressions).where(chosen))).rowcount == 1
+
+
+async def of(db: Reading, address: str) -> list[Suppression]:
+    """Why an address must not be written to, oldest reason first."""
+    statement = select(suppressions).where(suppressions.c.address_key == address_key(address))
+    rows = await db.all(statement.order_by(suppressions.c.since, suppressions.c.reason))
+    return [Suppression(row.address, row.reason, row.since, row.note) for row in rows]
+
+
+async def stopped(db: Reading, addresses: Iterable[str], message_class: MessageClass) -> dict[str, Reason]:
+    """Those of several addresses that must not get a message of this class, each with a reason."""
+    keys = {address_key(address): address for address in addresses}
+    reasons = [reason for reason, classes in STOPS.items() if message_class in classes]
+    statement = select(suppressions.c.address_key, suppressions.c.reason).where(
+        suppressions.c.address_key.in_(keys), suppressions.c.reason.in_(reasons)
+    )
+    return {keys[row.address_key]: row.reason for row in await db.all(statement)}

@@ -1,0 +1,300 @@
+"""Every table of the store, with its indexes; what they mean is said in the module named after each.
+
+Keys are natural wherever the thing has one, so that writing it twice is seen as such. Moments of the wall
+clock are `Moment`, instants of the engine `JourneyTime`. A change here needs a migration (a test compares).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from firstmile.store.columns import FreeText, JourneyTime, Moment
+from firstmile.store.dialect import partial_index
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+NAME: Final = String(200)
+"""Identifiers: subjects, segments, steps, templates, people."""
+KEY: Final = String(64)
+"""Hashes: effect keys, tokens, address keys."""
+WORD: Final = String(40)
+"""States, reasons and classes from a fixed list."""
+
+# ---- who -------------------------------------------------------------------------------------------------
+
+profiles: Final = Table(
+    "profiles",
+    metadata,
+    Column("subject", NAME, primary_key=True),
+    Column("name", FreeText),
+    Column("email", FreeText),
+    Column("address_key", KEY, index=True),
+    Column("company", FreeText),
+    Column("contacts", JSON, nullable=False),
+    Column("locale", String(40)),
+    Column("timezone", String(80)),
+    Column("country", String(8)),
+    Column("subdivision", String(16)),
+    Column("consent_lifecycle", Boolean, nullable=False),
+    Column("consent_marketing", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+
+enrolments: Final = Table(
+    "enrolments",
+    metadata,
+    Column("subject", NAME, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("segment", NAME, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", WORD, nullable=False),
+    Column("request_hash", KEY, nullable=False),
+    Column("response", JSON, nullable=False),
+    Column("enrolled_at", Moment, nullable=False),
+    Column("speed", Double, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("tried_at", Moment, nullable=False),
+)
+partial_index("ix_enrolments_starting", enrolments.c.tried_at, where=enrolments.c.state == "starting")
+
+people: Final = Table(
+    "people",
+    metadata,
+    Column("id", NAME, primary_key=True),
+    Column("name", FreeText, nullable=False),
+    Column("email", FreeText),
+    Column("team", NAME, nullable=False, index=True),
+    Column("active", Boolean, nullable=False),
+    Column("load", Integer, nullable=False),
+)
+
+assignments: Final = Table(
+    "assignments",
+    metadata,
+    Column("subject", NAME, primary_key=True),
+    Column("enrolment", Integer, primary_key=True, autoincrement=False),
+    Column("role", NAME, primary_key=True),
+    Column("person", NAME, ForeignKey("people.id"), nullable=False, index=True),
+    Column("assigned_at", Moment, nullable=False),
+    Column("released_at", Moment),
+)
+
+# ---- what should happen ----------------------------------------------------------------------------------
+
+published: Final = Table(
+    "published",
+    metadata,
+    Column("segment", NAME, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("hash", KEY, nullable=False),
+    Column("journey", Text, nullable=False),
+    Column("published_at", Moment, nullable=False),
+)
+
+# ---- what happened ---------------------------------------------------------------------------------------
+
+journal: Final = Table(
+    "journal",
+    metadata,
+    Column("subject", NAME, primary_key=True),
+    Column("enrolment", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", JourneyTime, nullable=False),
+    Column("change", WORD, nullable=False),
+    Column("step", NAME),
+    Column("kind", WORD),
+    Column("reason", FreeText),
+    Column("due", JourneyTime),
+    Column("stage", FreeText),
+    Column("seconds", Double),
+    Column("late", Boolean, nullable=False),
+    Column("occurrence", Integer),
+    Column("actor", FreeText),
+)
+
+views: Final = Table(
+    "views",
+    metadata,
+    Column("subject", NAME, primary_key=True),
+    Column("enrolment", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+    Column("segment", NAME, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("enrolled_at", JourneyTime, nullable=False),
+    Column("status", WORD, nullable=False),
+    Column("stage", FreeText),
+    # As they were before the last write: what `customers` is to be counted down by.
+    Column("was_status", WORD),
+    Column("was_stage", FreeText),
+    Column("onboarded_at", JourneyTime),
+    Column("next_at", JourneyTime),
+    Column("steps", JSON, nullable=False),
+    Column("owners", JSON, nullable=False),
+    Column("paused_until", JourneyTime),
+    Column("ends", JourneyTime),
+    Column("updated_at", Moment, nullable=False),
+    Index("ix_views_page", "enrolled_at", "subject", "enrolment"),
+    Index("ix_views_segment", "segment", "enrolled_at", "subject", "enrolment"),
+    Index("ix_views_status", "status", "enrolled_at", "subject", "enrolment"),
+)
+
+effects: Final = Table(
+    "effects",
+    metadata,
+    Column("key", KEY, primary_key=True),
+    Column("outcome", WORD, nullable=False),
+    Column("at", JourneyTime, nullable=False),
+    Column("reason", FreeText),
+    Column("result", JSON),
+    Column("system", NAME),
+    Column("recorded_at", Moment, nullable=False),
+)
+
+tallies: Final = Table(
+    "tallies",
+    metadata,
+    Column("metric", String(80), primary_key=True),
+    Column("labels", String(500), primary_key=True),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("value", Double, nullable=False),
+)
+
+# ---- messages --------------------------------------------------------------------------------------------
+
+messages: Final = Table(
+    "messages",
+    metadata,
+    Column("key", KEY, primary_key=True),
+    Column("subject", NAME, nullable=False),
+    Column("enrolment", Integer, nullable=False),
+    Column("segment", NAME, nullable=False),
+    Column("step", NAME, nullable=False),
+    Column("purpose", WORD, nullable=False),
+    Column("template", NAME, nullable=False),
+    Column("message_class", WORD, nullable=False),
+    Column("recipient", FreeText),
+    Column("state", WORD, nullable=False),
+    Column("fate", WORD),
+    Column("fate_at", Moment),
+    Column("verdict", WORD),
+    Column("token", KEY),
+    Column("lease_until", Moment),
+    Column("provider_id", FreeText),
+    Column("reason", FreeText),
+    Column("decisions", JSON, nullable=False),
+    Column("sends", Integer, nullable=False),
+    Column("given_up_at", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Index(None, "subject", "enrolment"),
+)
+
+# Apart from `messages`: written once, never changed, and removed when it has served.
+bodies: Final = Table(
+    "bodies",
+    metadata,
+    Column("key", KEY, ForeignKey("messages.key", ondelete="CASCADE"), primary_key=True),
+    Column("body", JSON, nullable=False),
+    Column("frozen_at", Moment, nullable=False, index=True),
+)
+
+suppressions: Final = Table(
+    "suppressions",
+    metadata,
+    Column("address_key", KEY, primary_key=True),
+    Column("reason", WORD, primary_key=True),
+    Column("address", FreeText),
+    Column("note", FreeText),
+    Column("since", Moment, nullable=False),
+)
+
+holds: Final = Table(
+    "holds",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("scope", WORD, nullable=False),
+    Column("value", NAME),
+    Column("reason", FreeText, nullable=False),
+    Column("actor", FreeText, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment),
+    Column("released_at", Moment),
+    Column("released_by", FreeText),
+)
+partial_index("ix_holds_active", holds.c.scope, holds.c.value, where=holds.c.released_at.is_(None))
+
+# ---- people's part ---------------------------------------------------------------------------------------
+
+responses: Final = Table(
+    "responses",
+    metadata,
+    Column("subject", NAME, primary_key=True),
+    Column("enrolment", Integer, primary_key=True, autoincrement=False),
+    Column("step", NAME, primary_key=True),
+    Column("occurrence", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("id", NAME, nullable=False, unique=True),
+    Column("segment", NAME, nullable=False),
+    Column("kind", WORD, nullable=False),
+    Column("score", Integer),
+    Column("answer", WORD),
+    Column("comment", FreeText),
+    Column("at", Moment, nullable=False),
+    Column("suspicious", Boolean, nullable=False),
+)
+
+tasks: Final = Table(
+    "tasks",
+    metadata,
+    Column("key", KEY, primary_key=True),
+    Column("subject", NAME, nullable=False),
+    Column("enrolment", Integer, nullable=False),
+    Column("step", NAME, nullable=False),
+    Column("title", FreeText, nullable=False),
+    Column("owner", NAME),
+    Column("team", NAME),
+    Column("due", JourneyTime),
+    Column("checklist", JSON, nullable=False),
+    Column("state", WORD, nullable=False),
+    Column("reminded", Integer, nullable=False),
+    Column("escalated_to", NAME),
+    Column("reason", FreeText),
+    Column("created_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("ended_by", FreeText),
+    Index(None, "subject", "enrolment", "step"),
+)
+partial_index("ix_tasks_owner", tasks.c.owner, tasks.c.due, where=tasks.c.state == "open")
+partial_index("ix_tasks_team", tasks.c.team, tasks.c.due, where=tasks.c.state == "open")
+
+parked: Final = Table(
+    "parked",
+    metadata,
+    Column("subject", NAME, primary_key=True),
+    Column("id", NAME, primary_key=True),
+    Column("event", NAME, nullable=False),
+    Column("at", JourneyTime),
+    Column("properties", JSON, nullable=False),
+    Column("parked_at", Moment, nullable=False, index=True),
+)
