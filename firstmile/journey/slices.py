@@ -13,8 +13,6 @@ from importlib import resources
 from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
-import holidays
-
 from firstmile.journey.calendar import CalendarSlice
 from firstmile.journey.durations import DAY
 from firstmile.journey.instants import EPOCH, Instant, from_datetime, to_datetime
@@ -42,6 +40,8 @@ def zone_names() -> frozenset[str]:
 @lru_cache(maxsize=1)
 def countries() -> dict[str, frozenset[str]]:
     """Country codes (ISO 3166-1 alpha-2) with the subdivision codes that have holidays of their own."""
+    import holidays  # only where a country is given: a customer without one starts at once
+
     return {
         code: frozenset(subdivisions)
         for code, subdivisions in holidays.list_supported_countries(include_aliases=True).items()
@@ -126,6 +126,8 @@ def _working(
     """Working weekdays, exceptions to them, and public holidays of a country over some years."""
     if country is None:
         return (0, 1, 2, 3, 4), (), ()
+    import holidays
+
     known = holidays.country_holidays(country, subdiv=subdivision, years=range(first, last + 1))
     start, end = date(first, 1, 1), date(last, 12, 31)
     days = [start + timedelta(days=n) for n in range((end - start).days + 1)]
