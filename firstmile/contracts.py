@@ -8,14 +8,14 @@ a message goes to is looked up by the activity in the store. Instants are micros
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from firstmile.journey.inputs import OutcomeName, Purpose
+from firstmile.journey.calendar import CalendarSlice
+from firstmile.journey.inputs import OutcomeName, Purpose, Subject
 from firstmile.journey.instants import Instant
 from firstmile.journey.journal import Entry, View
 from firstmile.journey.scope import Facts
-
 
 
 @dataclass(slots=True, frozen=True)
@@ -110,3 +110,75 @@ def effect_key(
 def _digest(*parts: str | int) -> str:
     text = "\x1f".join(str(part) for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+@dataclass(slots=True, frozen=True)
+class Kept:
+    """What one run of a customer's workflow leaves to the next: state, and records not yet acknowledged."""
+
+    state: dict[str, Any]
+    outbox: list[Entry] = field(default_factory=list)
+    acknowledged: View | None = None
+    view_number: int = 0
+    stage: str | None = None
+    status: str | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Start:
+    """What a customer's workflow is started with: everything that the engine will read (DESIGN §2.2).
+
+    `journey` is the published journey as canonical JSON, `enrolled_at` the real instant at which journey time
+    begins. A start by a bare Temporal client may carry the subject's id alone; the workflow then fetches the
+    rest. `kept` is what crosses a continue-as-new.
+    """
+
+    subject: Subject
+    segment: str = ""
+    journey: str | None = None
+    calendar: CalendarSlice | None = None
+    enrolled_at: Instant = 0
+    speed: float = 1.0
+    kept: Kept | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class EventSignal:
+    """A product event or an answer, as signalled to a workflow; `at` is the event's own real instant."""
+
+    event: str
+    id: str
+    at: Instant | None = None
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, frozen=True)
+class CommandRequest:
+    """An operator's command as sent to a workflow; `until` is a real instant."""
+
+    actor: str | None = None
+    reason: str | None = None
+    step: str | None = None
+    until: Instant | None = None
+    overdue: str = "shift"
+    undo: bool = False
+    traits: dict[str, Any] | None = None
+    owner: str | None = None
+    answer: str | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class CommandResult:
+    """What a command that was carried out did: where the customer stands after it."""
+
+    command: str
+    view: View
+
+
+@dataclass(slots=True, frozen=True)
+class Finished:
+    """What a customer's workflow returns."""
+
+    outcome: str
+    onboarded: bool
+    seconds_to_first_value: float | None = None

@@ -1,0 +1,44 @@
+"""The activities by name, as workflows call them: what each takes and gives, and how long it may take.
+
+Workflows import this module and no other of the room, so that nothing of an effect is loaded into them.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+
+EFFECTS = {
+    "email": "send_email",
+    "training": "invite_to_training",
+    "survey": "send_survey",
+    "checkin": "send_checkin",
+    "provision": "provision",
+    "assign": "assign_owner",
+    "task": "open_task",
+}
+"""Kind of step -> the activity that carries out its effects: EffectRequest -> EffectOutcome."""
+
+RECORD = "write_records"
+"""Writes journal entries and a view: Records -> None."""
+
+PREPARE = "prepare_start"
+"""What a start by a bare Temporal client left out: Start -> Start."""
+
+START_TO_CLOSE = timedelta(seconds=15)
+"""Longer than any one attempt may take: a provider's time-out lies below it. Decides how fast the customers of
+a killed worker go on."""
+
+PROMPT = timedelta(seconds=60)
+"""How long an effect may keep its customer's clock waiting for the next wake-up to be armed."""
+
+RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1)
+)
+"""Effects are tried until they are decided: each attempt finds what an earlier one did by the effect's key."""
+
+LOCAL = timedelta(seconds=1)
+"""How long records may be written within a workflow task before they go by an ordinary activity."""
+
+ONCE = RetryPolicy(maximum_attempts=1)

@@ -1,0 +1,133 @@
+"""What the tests of the durable shell share: servers of their own, and effects that answer from a script."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activities import signatures
+from firstmile import search_attributes
+from firstmile.contracts import EffectOutcome, EffectRequest, Records, Start
+from firstmile.journey.journal import Entry, View
+from workflows.onboarding import Onboarding
+
+
+@dataclass
+class World:
+    """The world behind the effects: answers from a script, and a store that can be away."""
+
+    scripted: dict[str, deque[EffectOutcome | Exception]] = field(default_factory=dict)
+    requests: list[EffectRequest] = field(default_factory=list)
+    entries: dict[int, Entry] = field(default_factory=dict)
+    collisions: list[tuple[Entry, Entry]] = field(default_factory=list)
+    views: list[View] = field(default_factory=list)
+    view: View | None = None
+    store_is_away: bool = False
+    flushes: int = 0
+
+    def script(self, step: str, *outcomes: EffectOutcome | Exception) -> None:
+        """What the next effects of a step will meet."""
+        self.scripted.setdefault(step, deque()).extend(outcomes)
+
+    def journal(self) -> list[Entry]:
+        """The entries as people see them."""
+        return sorted(self.entries.values(), key=lambda entry: (entry.at, entry.number))
+
+    def write(self, records: Records, outcome: EffectOutcome | None) -> None:
+        """What the real store does, in memory: idempotent by number, a view only over an older one."""
+        if self.store_is_away:
+            raise ApplicationError("the store is away")
+        entries, view = list(records.entries), records.view
+        if outcome is not None and outcome.outcome in ("done", "open") and records.success is not None:
+            import dataclasses
+
+            entries.append(dataclasses.replace(records.success, at=outcome.at))
+            view = records.success_view
+        for entry in entries:
+            known = self.entries.setdefault(entry.number, entry)
+            if known != entry:
+                self.collisions.append((known, entry))
+        if view is not None and (self.view is None or view.number > self.view.number):
+            self.view = view
+            self.views.append(view)
+
+    def activities(self) -> Sequence[Callable[..., Any]]:
+        """The activities by their real names."""
+
+        def effect(name: str) -> Callable[..., Any]:
+            @activity.defn(name=name)
+            async def carry_out(request: EffectRequest) -> EffectOutcome:
+                queue = self.scripted.get(request.step)
+                outcome = queue[0] if queue else EffectOutcome("done", request.at)
+                if isinstance(outcome, Exception):
+                    if queue:
+                        queue.popleft()
+                    raise outcome
+                self.write(request.records, outcome)
+                if queue:
+                    queue.popleft()
+                self.requests.append(request)
+                return outcome
+
+            return carry_out
+
+        @activity.defn(name=signatures.RECORD)
+        async def write_records(records: Records) -> None:
+            self.write(records, None)
+            self.flushes += 1
+
+        @activity.defn(name=signatures.PREPARE)
+        async def prepare(start: Start) -> Start:
+            raise ApplicationError("nobody prepares here", non_retryable=True)
+
+        return [*(effect(name) for name in set(signatures.EFFECTS.values())), write_records, prepare]
+
+
+@pytest.fixture
+async def skipping() -> AsyncIterator[WorkflowEnvironment]:
+    """A time-skipping server that knows the search attributes."""
+    environment = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
+        data_converter=pydantic_data_converter,
+    )
+    async with environment:
+        await add_search_attributes(environment.client)
+        yield environment
+
+
+async def add_search_attributes(client: Client) -> None:
+    """Tell a server about the search attributes: without them its workflow tasks loop."""
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(
+            namespace=client.namespace,
+            search_attributes={
+                key.name: key.indexed_value_type.value  # type: ignore[misc]  # an enum of the API
+                for key in search_attributes.ALL
+            },
+        )
+    )
+
+
+def worker(client: Client, world: World, queue: str, **options: Any) -> Worker:
+    """A worker for the world's activities."""
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=[Onboarding],
+        activities=world.activities(),
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        **options,
+    )
