@@ -192,8 +192,8 @@ def date_filter(context: Context, value: object, style: str = "long") -> object:
 
 @pass_context
 def datetime_filter(context: Context, value: object, style: str = "long") -> object:
-    """`{{ session.starts|datetime }}`: day and time in the customer's language and zone. The zone is named only
-    where the customer has none, and so does not know which is meant: then it is UTC."""
+    """`{{ session.starts|datetime }}`: day and time in the customer's language and zone. The zone is named
+    only where the customer has none, and so does not know which is meant: then it is UTC."""
     locale, zone = _customer(context)
     moment = _read(value)
     if not isinstance(moment, datetime):
