@@ -16,21 +16,21 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainSerializer,
     PlainValidator,
+    Tag,
     WithJsonSchema,
     model_validator,
 )
 
 from firstmile.journey.durations import (
-    DAY,
     MINUTE,
     Duration,
     DurationError,
     Moment,
     Span,
-    parse_duration,
     parse_span,
 )
 
@@ -45,11 +45,17 @@ class JourneyModel(BaseModel):
     )
 
 
+def _no_duration(value: object) -> str:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    example = f"{value} days" if number else "3 days"
+    return f"a duration was expected{f', not {value}' if number else ''}: write for instance '{example}'"
+
+
 def _read_duration(value: object) -> Duration:
     if isinstance(value, Duration):
         return value
-    if isinstance(value, bool) or not isinstance(value, str):
-        raise ValueError(f"a duration was expected, not {value!r}: write for instance '{value} days'")
+    if not isinstance(value, str):
+        raise ValueError(_no_duration(value))
     try:
         span = parse_span(value)
     except DurationError as error:
@@ -62,8 +68,8 @@ def _read_duration(value: object) -> Duration:
 def _read_span(value: object) -> Span:
     if isinstance(value, Duration | Moment):
         return value
-    if isinstance(value, bool) or not isinstance(value, str):
-        raise ValueError(f"a duration was expected, not {value!r}: write for instance '{value} days'")
+    if not isinstance(value, str):
+        raise ValueError(_no_duration(value))
     try:
         return parse_span(value)
     except DurationError as error:
@@ -97,6 +103,8 @@ SpanField = Annotated[Span, PlainValidator(_read_span), PlainSerializer(str), Wi
 
 
 def _one_or_many(value: object) -> object:
+    if value is None:
+        return []
     return [value] if isinstance(value, str) else value
 
 
@@ -119,11 +127,18 @@ Expression = Annotated[str, Field(min_length=1, max_length=2000)]
 MessageClass = Literal["transactional", "lifecycle", "marketing"]
 
 
+def _read_days(value: object) -> object:
+    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(day, str) for day in value)):
+        return value
+    raise ValueError("days of the week were expected: write 'mon-fri', 'daily' or a list such as [mon, tue]")
+
+
 class Window(JourneyModel):
     """When something may happen: days of the week, from (inclusive) and to (exclusive), local wall clock."""
 
     days: Annotated[
         str | list[str],
+        PlainValidator(_read_days),
         WithJsonSchema(
             {
                 "description": "'mon-fri', 'daily', or a list of days.",
@@ -201,7 +216,16 @@ class Cap(JourneyModel):
     per: PositiveDuration
 
 
-WindowField = Annotated[Window | Literal["anytime"], Field(description="A window, or 'anytime'.")]
+def _window_or_anytime(value: object) -> str:
+    return "window" if isinstance(value, dict | Window) else "anytime"
+
+
+# Told apart before validation, so that what is wrong with a window is said of the window only.
+WindowField = Annotated[
+    Annotated[Window, Tag("window")] | Annotated[Literal["anytime"], Tag("anytime")],
+    Discriminator(_window_or_anytime),
+    Field(description="A window, or 'anytime'."),
+]
 
 
 class Defaults(JourneyModel):
@@ -359,17 +383,7 @@ class Webhook(JourneyModel):
 
 
 KindModel = (
-    Email
-    | Training
-    | Survey
-    | Checkin
-    | Milestone
-    | Provision
-    | Assign
-    | Task
-    | Request
-    | Notify
-    | Webhook
+    Email | Training | Survey | Checkin | Milestone | Provision | Assign | Task | Request | Notify | Webhook
 )
 
 KINDS: dict[str, type[JourneyModel]] = {
@@ -406,7 +420,7 @@ def _read_condition(value: object) -> Condition:
     if isinstance(value, Condition):
         return value
     if not isinstance(value, str):
-        raise ValueError(f"the id of a step was expected, not {value!r}: quote this: \"{value}\"")
+        raise ValueError(f'the id of a step was expected, not {value!r}: quote this: "{value}"')
     words = value.split()
     if len(words) == 1:
         outcome, step = "settled", words[0]
@@ -429,10 +443,21 @@ ConditionField = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "description": "A step's id (it is settled), or 'done ID', 'reached ID', 'missed ID', 'skipped ID'.",
+            "description": "A step's id (settled), or 'done ID', 'reached ID', 'missed ID', 'skipped ID'.",
         }
     ),
 ]
+
+
+def wrong_kinds(found: list[str], within: bool) -> str | None:
+    """What is wrong with the kinds found in a step that has or has not a `within`; None if nothing is."""
+    if not found:
+        return f"a step needs exactly one kind: one of {', '.join(KINDS)}"
+    if len(found) > 1:
+        return f"a step has exactly one kind, here are {len(found)}: {', '.join(found)}"
+    if within and found[0] not in STAYS_OPEN:
+        return f"'within' belongs to kinds that stay open; {found[0]} does not"
+    return None
 
 
 class Step(JourneyModel):
@@ -443,7 +468,9 @@ class Step(JourneyModel):
     notes: str | None = None
     stage: Text | None = None
     after: Annotated[
-        list[ConditionField], BeforeValidator(_one_or_many), Field(description="What must have happened first.")
+        list[ConditionField],
+        BeforeValidator(_one_or_many),
+        Field(description="What must have happened first."),
     ] = []
     wait: SpanField | None = None
     until: Annotated[
@@ -470,12 +497,8 @@ class Step(JourneyModel):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         found = [kind for kind in KINDS if getattr(self, kind) is not None]
-        if not found:
-            raise ValueError(f"a step needs exactly one kind: one of {', '.join(KINDS)}")
-        if len(found) > 1:
-            raise ValueError(f"a step has exactly one kind, here are {len(found)}: {', '.join(found)}")
-        if self.within is not None and found[0] not in STAYS_OPEN:
-            raise ValueError(f"'within' belongs to kinds that stay open; {found[0]} does not")
+        if message := wrong_kinds(found, self.within is not None):
+            raise ValueError(message)
         return self
 
     @cached_property
@@ -552,8 +575,6 @@ class Journey(JourneyModel):
         return None if isinstance(window, str) else window
 
 
-
-
 __all__ = [
     "CUSTOMER_FACING",
     "KINDS",
@@ -578,6 +599,4 @@ __all__ = [
     "Training",
     "Webhook",
     "Window",
-    "parse_duration",
-    "parse_span",
 ]

@@ -68,6 +68,8 @@ class Document:
     written: Mapping[Place, str] = field(default_factory=dict)
     """How the scalars stand in the file that were taken for something else than text."""
     problems: tuple[Problem, ...] = ()
+    refused: tuple[Place, ...] = ()
+    """Where a value was refused that is therefore not in `tree` as it was meant."""
     complete: bool = True
     """False when the end of the file was not reached: what is missing in `tree` may be there all the same."""
 
@@ -126,6 +128,7 @@ class _Reading:
         self.written: dict[Place, str] = {}
         self.tree: Value = None
         self.found: list[tuple[int | None, Place, str]] = []
+        self.refused: list[Place] = []
         self.aliased: set[str] = set()
         self.anchors: list[tuple[str, int, Place]] = []
         self.events: Iterator[Any] = iter(())
@@ -144,7 +147,8 @@ class _Reading:
         problems = tuple(
             Problem(self.file, line, field_name(path, tree), message) for line, path, message in self.found
         )
-        return Document(self.file, tree, self.keys, self.values, self.written, problems, complete)
+        refused = tuple(self.refused)
+        return Document(self.file, tree, self.keys, self.values, self.written, problems, refused, complete)
 
     def documents(self) -> Value:
         read = 0
@@ -170,6 +174,7 @@ class _Reading:
         if isinstance(event, AliasEvent):
             self.aliased.add(event.anchor)
             self.refuse(line, path, f'{_ALIAS} *{event.anchor} stands for, or quote this: "*{event.anchor}"')
+            self.refused.append(path)
             return None
         if event.anchor:
             self.anchors.append((event.anchor, line, path))
@@ -227,6 +232,7 @@ class _Reading:
             return None
         if not isinstance(event, ScalarEvent):
             self.skip(1)
+            self.refused.append(path)
             listed = "a key must be text, not a list: text with brackets goes in quotes"
             self.refuse(line, path, BRACES if isinstance(event, MappingStartEvent) else listed)
             return None
@@ -262,9 +268,11 @@ class _Reading:
             return value
         self.written[path] = text
         if isinstance(value, float) and not math.isfinite(value):
+            self.refused.append(path)
             self.refuse(line, path, f'{text} is no number that can be used here: quote this: "{text}"')
             return 0.0
         if isinstance(value, int) and abs(value) >= 2**63:
+            self.refused.append(path)
             self.refuse(line, path, f'this number is too large: quote this: "{text[:30]}"')
             return 0
         return value
