@@ -38,8 +38,8 @@ class Clock:
 class Records:
     """The journal entries and the view that ride on an effect (DESIGN §2.4).
 
-    `entries` and `view` are written whatever becomes of the effect. If it succeeds, `success` (its `at` then
-    being the outcome's own) and `success_view` are written in the transaction that records the effect.
+    `entries` and `view` are written whatever becomes of the effect. If its outcome is `done`, `success` (its
+    `at` then being the outcome's own) and `success_view` are written in the transaction that records it.
     """
 
     subject: str

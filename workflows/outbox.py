@@ -75,7 +75,7 @@ class Outbox:
         carried = {entry.number for entry in records.entries}
         self.entries = [entry for entry in self.entries if entry.number not in carried]
         view = records.view
-        if outcome is not None and outcome.outcome in ("done", "open") and records.success is not None:
+        if outcome is not None and outcome.outcome == "done" and records.success is not None:
             written = replace(records.success, at=outcome.at)
             self._written[written.number] = written
             view = records.success_view

@@ -47,6 +47,9 @@ SEEN_EVENTS = 4096
 """How many ids of events are remembered against repetition; the oldest are forgotten first."""
 NEVER = -1
 
+_OPENS = frozenset({"training", "survey", "checkin", "task", "request"})
+"""Kinds that are open once their effect is done; a provision only if the system says that it will call back."""
+
 AgendaItem = tuple[Instant, Instant, int, Callable[[Stop, StepState, Instant], None], bool]
 """(when, asked for when, place in the file, what to do, whether it takes its nominal instant)."""
 
@@ -171,6 +174,11 @@ class Engine:
                 break
         self.finish()
         return True
+
+    def remark(self, reason: str, at: Instant) -> None:
+        """Something came that is no input, and changes nothing: it is written down all the same."""
+        self.begin(at)
+        self.note("occurred", reason=reason)
 
     def outcome(self, outcome: Outcome, now: Instant) -> None:
         """An effect came back. Its own `at` is the settling instant, within its start and `now`."""
@@ -532,12 +540,15 @@ class Engine:
         done = outcome.outcome in ("done", "open")
         if done and stop.step.provision and stop.step.provision.undo:
             self.state.undo.append(stop.id)
-        if record.phase in SETTLED and not (flight.purpose == "help"):
-            if flight.purpose == "run" or not done:
-                reason = f"the effect came back as {outcome.outcome} after the step was settled: not applied"
-                self.note("occurred", stop, reason, number=number, occurrence=flight.occurrence)
-            else:
-                self.note("occurred", stop, number=number, occurrence=flight.occurrence)
+        if record.phase in SETTLED and flight.purpose == "run":
+            # Skipped meanwhile: the outcome is journaled as what it is, and not applied.
+            stays = stop.kind in _OPENS and outcome.outcome == "done"
+            change = "open" if stays else "occurred" if outcome.outcome == "deferred" else outcome.outcome
+            self.note(change, stop, outcome.reason, number=number)
+            return
+        if record.phase in SETTLED and not done:
+            reason = f"came back as {outcome.outcome} after the step was settled"
+            self.note("occurred", stop, reason, number=number, occurrence=flight.occurrence)
             return
         if outcome.outcome == "failed":
             self._fail(
@@ -560,8 +571,7 @@ class Engine:
         does = stop.step.does
         if isinstance(does, Assign):
             self.state.owners[stop.id] = str((outcome.result or {}).get("owner", does.team))
-        stays = stop.kind in ("training", "survey", "checkin", "task", "request")
-        if stays or outcome.outcome == "open":
+        if stop.kind in _OPENS or outcome.outcome == "open":
             self._open(stop, record, self.at, number=number)
         else:
             self.settle(stop, "done", outcome.reason, number=number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,8 @@ class World:
         if self.store_is_away:
             raise ApplicationError("the store is away")
         entries, view = list(records.entries), records.view
-        if outcome is not None and outcome.outcome in ("done", "open") and records.success is not None:
-            import dataclasses
-
-            entries.append(dataclasses.replace(records.success, at=outcome.at))
+        if outcome is not None and outcome.outcome == "done" and records.success is not None:
+            entries.append(replace(records.success, at=outcome.at))
             view = records.success_view
         for entry in entries:
             known = self.entries.setdefault(entry.number, entry)
