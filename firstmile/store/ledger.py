@@ -4,7 +4,8 @@ Two columns are kept apart. `state` is what we did: `prepared` → `sending` →
 `unknown`. `fate` is what became of the message; any fate proves that it was accepted, whenever it arrives.
 Every transition is a conditional update, with the attempt's token where an attempt makes it; a function
 returns the message after its transition, or None where the condition did not hold: then look at the row
-(`get`) and do nothing blindly. The promise: no message is sent twice, or given up, without a recorded decision.
+(`get`) and do nothing blindly. The promise: no message is sent twice, or given up, without a recorded
+decision.
 """
 
 from __future__ import annotations

@@ -86,7 +86,6 @@ people: Final = Table(
     Column("email", FreeText),
     Column("team", NAME, nullable=False, index=True),
     Column("active", Boolean, nullable=False),
-    Column("load", Integer, nullable=False),
 )
 
 assignments: Final = Table(

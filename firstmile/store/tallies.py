@@ -49,6 +49,9 @@ COUNTS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Each number and its labels. Those without `_total` also fall: they say how many there are now."""
 
+KEPT: Final[dict[str, tuple[str, ...]]] = {"load": ("person",)}
+"""Numbers for the store's own use: no metrics, since their labels have no bound."""
+
 HISTOGRAMS: Final[dict[str, Histogram]] = {
     "time_to_first_value_seconds": Histogram(
         ("segment",),
@@ -60,6 +63,11 @@ HISTOGRAMS: Final[dict[str, Histogram]] = {
 _turn = itertools.count()
 
 
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Labels as they are stored."""
+    return json.dumps(labels, sort_keys=True, separators=(",", ":"))
+
+
 class Tallies:
     """The changes of one transaction, not yet written."""
 
@@ -67,8 +75,13 @@ class Tallies:
         self._changes: dict[tuple[str, str], float] = {}
 
     def count(self, metric: str, labels: Mapping[str, str], by: float = 1) -> None:
-        """Change a number of `COUNTS`. Raises `KeyError` for a metric or a label that is not in it."""
-        self._add(metric, {label: labels[label] for label in COUNTS[metric]}, by)
+        """Change a number of `COUNTS` or `KEPT`. Raises `KeyError` for an unknown one or a missing label."""
+        names = COUNTS[metric] if metric in COUNTS else KEPT[metric]
+        self._add(metric, {name: labels[name] for name in names}, by)
+
+    def pending(self, metric: str, labels: Mapping[str, str]) -> float:
+        """By how much this transaction is going to change a number."""
+        return self._changes.get((metric, labels_text(labels)), 0)
 
     def observe(self, metric: str, labels: Mapping[str, str], seconds: float) -> None:
         """Add one observation to a histogram of `HISTOGRAMS`."""
@@ -100,5 +113,5 @@ class Tallies:
         )
 
     def _add(self, metric: str, labels: Mapping[str, str], by: float) -> None:
-        key = metric, json.dumps(labels, sort_keys=True, separators=(",", ":"))
+        key = metric, labels_text(labels)
         self._changes[key] = self._changes.get(key, 0) + by

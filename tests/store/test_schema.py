@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -78,12 +79,11 @@ async def test_the_database_of_a_newer_program_is_left_alone(empty_url: str) -> 
         await schema.upgrade(empty_url)
 
 
-async def test_the_file_keeps_its_mode(empty_url: str) -> None:
-    if not empty_url.startswith("sqlite"):
-        pytest.skip("PostgreSQL has no such mode")
-    await schema.upgrade(empty_url)
+async def test_the_file_is_made_with_its_folder_and_keeps_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "var" / "firstmile.db"
+    await schema.upgrade(f"sqlite:///{file}")
 
-    connection = sqlite3.connect(empty_url.removeprefix("sqlite:///"))
+    connection = sqlite3.connect(file)
     mode = connection.execute("PRAGMA journal_mode").fetchone()
     connection.close()
 

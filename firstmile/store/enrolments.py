@@ -1,0 +1,155 @@
+"""Enrolments: whether a sign-up was seen before, and what it was answered (DESIGN §2.1).
+
+The row decides, not the workflow's id: a sign-up that is repeated, at once or years later, changes nothing
+and gets the same answer. A row is `starting` until the workflow is known to run; a sweep finishes or removes
+what stayed so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, and_, delete, select, update
+
+from firstmile.store import profiles
+from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.profiles import Profile
+from firstmile.store.tables import enrolments
+from firstmile.store.tables import profiles as profile_rows
+
+
+@dataclass(slots=True, frozen=True)
+class NewEnrolment:
+    """A sign-up. `request_hash` is of its body, `response` the body of the answer to it.
+
+    `number` is 1, or one more for each time the same subject is onboarded again.
+    """
+
+    subject: str
+    segment: str
+    version: int
+    request_hash: str
+    response: dict[str, Any]
+    enrolled_at: datetime
+    number: int = 1
+    speed: float = 1.0
+
+
+@dataclass(slots=True, frozen=True)
+class Enrolment:
+    """One row. `tried_at` is when somebody last set out to start its workflow."""
+
+    subject: str
+    number: int
+    segment: str
+    version: int
+    state: Literal["starting", "started"]
+    request_hash: str
+    response: dict[str, Any]
+    enrolled_at: datetime
+    speed: float
+    created_at: datetime
+    tried_at: datetime
+
+
+@dataclass(slots=True, frozen=True)
+class Registered:
+    """`created`: new. `same`: seen before, `enrolment` is what was stored. `different`: another body then."""
+
+    outcome: Literal["created", "same", "different"]
+    enrolment: Enrolment
+
+
+def request_hash(body: Mapping[str, Any]) -> str:
+    """SHA-256 of a sign-up's body as canonical JSON: the order of its keys does not matter."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+async def register(tx: Writing, new: NewEnrolment, profile: Profile, now: datetime) -> Registered:
+    """Write profile and enrolment, unless the enrolment exists; then nothing is changed.
+
+    One that is the same and still `starting` counts as tried again: whoever asked goes on to start it.
+    Raises `ValueError` if profile and enrolment are not of one subject.
+    """
+    if profile.subject != new.subject:
+        raise ValueError(f"the profile is of {profile.subject}, the enrolment of {new.subject}")
+    statement = tx.insert(enrolments).values(
+        subject=new.subject,
+        number=new.number,
+        segment=new.segment,
+        version=new.version,
+        state="starting",
+        request_hash=new.request_hash,
+        response=new.response,
+        enrolled_at=new.enrolled_at,
+        speed=new.speed,
+        created_at=now,
+        tried_at=now,
+    )
+    row = await tx.first(statement.on_conflict_do_nothing().returning(enrolments))
+    if row is not None:
+        await profiles.write(tx, profile, now)
+        return Registered("created", _enrolment(row))
+    here = _at(new.subject, new.number)
+    row = await tx.first(select(enrolments).where(here).with_for_update())
+    if row is None:  # removed by a sweep in this very moment: it is new after all
+        return await register(tx, new, profile, now)
+    if row.request_hash != new.request_hash:
+        return Registered("different", _enrolment(row))
+    if row.state == "starting":
+        await tx.execute(update(enrolments).where(here).values(tried_at=now))
+    return Registered("same", _enrolment(row))
+
+
+async def mark_started(tx: Writing, subject: str, number: int) -> bool:
+    """Its workflow runs. False if the row is gone: a sweep thought it given up; register it again."""
+    starting = and_(_at(subject, number), enrolments.c.state == "starting")
+    if (await tx.execute(update(enrolments).where(starting).values(state="started"))).rowcount == 1:
+        return True
+    return await get(tx, subject, number) is not None
+
+
+async def stale_starting(db: Reading, older_than: datetime, limit: int = 100) -> list[Enrolment]:
+    """What stayed `starting` and was last tried before a moment, oldest first."""
+    statement = select(enrolments).where(enrolments.c.state == "starting", enrolments.c.tried_at < older_than)
+    return [_enrolment(row) for row in await db.all(statement.order_by(enrolments.c.tried_at).limit(limit))]
+
+
+async def remove_starting(tx: Writing, subject: str, number: int, older_than: datetime) -> bool:
+    """Remove one that stayed `starting`, and the profile if nothing else needs it.
+
+    False if it was started or tried again meanwhile.
+    """
+    stale = and_(_at(subject, number), enrolments.c.state == "starting", enrolments.c.tried_at < older_than)
+    if (await tx.execute(delete(enrolments).where(stale))).rowcount != 1:
+        return False
+    others = select(enrolments.c.subject).where(enrolments.c.subject == subject)
+    await tx.execute(delete(profile_rows).where(profile_rows.c.subject == subject, ~others.exists()))
+    return True
+
+
+async def get(db: Reading, subject: str, number: int) -> Enrolment | None:
+    """One enrolment, or None."""
+    row = await db.first(select(enrolments).where(_at(subject, number)))
+    return None if row is None else _enrolment(row)
+
+
+async def latest(db: Reading, subject: str) -> Enrolment | None:
+    """The subject's newest enrolment; None if the subject is unknown."""
+    statement = select(enrolments).where(enrolments.c.subject == subject)
+    row = await db.first(statement.order_by(enrolments.c.number.desc()).limit(1))
+    return None if row is None else _enrolment(row)
+
+
+def _at(subject: str, number: int) -> ColumnElement[bool]:
+    return and_(enrolments.c.subject == subject, enrolments.c.number == number)
+
+
+def _enrolment(row: AnyRow) -> Enrolment:
+    return Enrolment(**row._mapping)

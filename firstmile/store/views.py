@@ -1,0 +1,196 @@
+"""The read model: where each customer stands. A view is written only over one with a lower number.
+
+How many customers there are by segment, status and stage is kept beside it (`counts`), not counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, literal, select, tuple_
+
+from firstmile.journey.instants import Instant
+from firstmile.journey.journal import View
+from firstmile.store.columns import JourneyTime, Moment
+from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.tables import journal, tallies, views
+
+
+@dataclass(slots=True, frozen=True)
+class Customer:
+    """One enrolment as operators see it. `updated_at` tells the age of what is shown."""
+
+    subject: str
+    enrolment: int
+    segment: str
+    version: int
+    enrolled_at: Instant
+    view: View
+    updated_at: datetime
+
+
+@dataclass(slots=True, frozen=True)
+class Page:
+    """Customers, newest enrolment first; `cursor` asks for the next page, None on the last."""
+
+    customers: list[Customer]
+    cursor: str | None
+
+
+@dataclass(slots=True, frozen=True)
+class Count:
+    """How many customers are there. `stage` is None where a journey has no stages."""
+
+    segment: str
+    status: str
+    stage: str | None
+    customers: int
+
+
+async def write(
+    tx: Writing,
+    subject: str,
+    enrolment: int,
+    segment: str,
+    version: int,
+    view: View,
+    now: datetime,
+    enrolled_at: Instant | None = None,
+) -> bool:
+    """Write a view, in one statement. False if one with this number or a higher one is there.
+
+    `enrolled_at` is looked at when the row is made; None: the first entry of the journal says it.
+    """
+    row = {
+        "number": view.number,
+        "segment": segment,
+        "version": version,
+        "status": view.status,
+        "stage": view.stage,
+        "onboarded_at": view.onboarded_at,
+        "next_at": view.next,
+        "steps": view.steps,
+        "owners": view.owners,
+        "paused_until": view.paused_until,
+        "ends": view.ends,
+        "updated_at": now,
+    }
+    first = (
+        literal(enrolled_at, JourneyTime)
+        if enrolled_at is not None
+        else _first_entry(subject, enrolment, now)
+    )
+    statement = (
+        tx.insert(views)
+        .values(row | {"subject": subject, "enrolment": enrolment, "enrolled_at": first})
+        .on_conflict_do_update(
+            index_elements=[views.c.subject, views.c.enrolment],
+            set_=row | {"was_status": views.c.status, "was_stage": views.c.stage},
+            where=views.c.number < view.number,
+        )
+        .returning(views.c.was_status, views.c.was_stage)
+    )
+    was = await tx.first(statement)
+    if was is None:
+        return False
+    if was.was_status is not None:
+        tx.tallies.count("customers", _place(segment, was.was_status, was.was_stage), -1)
+    tx.tallies.count("customers", _place(segment, view.status, view.stage))
+    return True
+
+
+async def get(db: Reading, subject: str, enrolment: int | None = None) -> Customer | None:
+    """One customer, in the newest enrolment unless told which; None if there is no view yet."""
+    statement = select(views).where(views.c.subject == subject)
+    if enrolment is not None:
+        statement = statement.where(views.c.enrolment == enrolment)
+    row = await db.first(statement.order_by(views.c.enrolment.desc()).limit(1))
+    return None if row is None else _customer(row)
+
+
+async def find(
+    db: Reading,
+    *,
+    segment: str | None = None,
+    status: str | None = None,
+    stage: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Page:
+    """A page of customers. Raises `ValueError` for a cursor that is none of ours."""
+    statement = select(views)
+    for column, wanted in ((views.c.segment, segment), (views.c.status, status), (views.c.stage, stage)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    place = (views.c.enrolled_at, views.c.subject, views.c.enrolment)
+    if cursor is not None:
+        at, subject, enrolment = _read_cursor(cursor)
+        statement = statement.where(
+            tuple_(*place) < tuple_(literal(at, JourneyTime), literal(subject), literal(enrolment))
+        )
+    rows = await db.all(statement.order_by(*(column.desc() for column in place)).limit(limit + 1))
+    customers = [_customer(row) for row in rows[:limit]]
+    more = len(rows) > limit
+    return Page(customers, _cursor(customers[-1]) if more and customers else None)
+
+
+async def counts(db: Reading) -> list[Count]:
+    """How many customers there are by segment, status and stage. Costs the same for a million of them."""
+    total = func.sum(tallies.c.value)
+    statement = (
+        select(tallies.c.labels, total)
+        .where(tallies.c.metric == "customers")
+        .group_by(tallies.c.labels)
+        .having(total > 0)
+        .order_by(tallies.c.labels)
+    )
+    found: Sequence[tuple[dict[str, str], float]] = [
+        (json.loads(row[0]), row[1]) for row in await db.all(statement)
+    ]
+    return [
+        Count(labels["segment"], labels["status"], labels["stage"] or None, int(number))
+        for labels, number in found
+    ]
+
+
+def _first_entry(subject: str, enrolment: int, now: datetime) -> Any:
+    here = (journal.c.subject == subject) & (journal.c.enrolment == enrolment)
+    return func.coalesce(select(func.min(journal.c.at)).where(here).scalar_subquery(), literal(now, Moment))
+
+
+def _place(segment: str, status: str, stage: str | None) -> dict[str, str]:
+    return {"segment": segment, "status": status, "stage": stage or ""}
+
+
+def _cursor(last: Customer) -> str:
+    return f"{last.enrolled_at}.{last.enrolment}.{last.subject}"
+
+
+def _read_cursor(cursor: str) -> tuple[Instant, str, int]:
+    try:
+        at, enrolment, subject = cursor.split(".", 2)
+        return int(at), subject, int(enrolment)
+    except ValueError:
+        raise ValueError(f"'{cursor}' is no cursor: use the one that came with the page before") from None
+
+
+def _customer(row: AnyRow) -> Customer:
+    steps: dict[str, list[Any]] = row.steps
+    view = View(
+        number=row.number,
+        status=row.status,
+        stage=row.stage,
+        onboarded_at=row.onboarded_at,
+        next=row.next_at,
+        steps={step: (phase, at) for step, (phase, at) in steps.items()},
+        owners=row.owners,
+        paused_until=row.paused_until,
+        ends=row.ends,
+    )
+    return Customer(
+        row.subject, row.enrolment, row.segment, row.version, row.enrolled_at, view, row.updated_at
+    )
