@@ -27,8 +27,8 @@ PREPARE = "prepare_start"
 """What a start by a bare Temporal client left out: Start -> Start."""
 
 START_TO_CLOSE = timedelta(seconds=15)
-"""Longer than any one attempt may take: a provider's time-out lies below it. Decides how fast the customers of
-a killed worker go on."""
+"""Longer than any one attempt may take: a provider's time-out lies below it. Decides how fast the customers
+of a killed worker go on."""
 
 PROMPT = timedelta(seconds=60)
 """How long an effect may keep its customer's clock waiting for the next wake-up to be armed."""
@@ -36,7 +36,7 @@ PROMPT = timedelta(seconds=60)
 RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1)
 )
-"""Effects are tried until they are decided: each attempt finds what an earlier one did by the effect's key."""
+"""Effects are tried until they are decided: each attempt finds what an earlier one did, by its key."""
 
 LOCAL = timedelta(seconds=1)
 """How long records may be written within a workflow task before they go by an ordinary activity."""

@@ -189,7 +189,12 @@ class Onboarding:
         return bool(self._inbox or self._came_back or self._woken or self._cancel_requested)
 
     def _is_over(self) -> bool:
-        return self._running().finished and not self._in_flight and self._outbox.is_empty and self._flushing is None
+        return (
+            self._running().finished
+            and not self._in_flight
+            and self._outbox.is_empty
+            and self._flushing is None
+        )
 
     # Effects
 
@@ -264,7 +269,9 @@ class Onboarding:
         if self._flushing is not None or self._in_flight.keys() - self._slow:
             return
         view = engine.view()
-        if not self._outbox.is_stale(view, self._clock) and not (engine.finished and not self._outbox.is_empty):
+        if not self._outbox.is_stale(view, self._clock) and not (
+            engine.finished and not self._outbox.is_empty
+        ):
             return
         self._flushing = asyncio.create_task(self._write(self._outbox.load_alone(engine, view)))
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from firstmile.contracts import Records
 from firstmile.journey.instants import Instant
-from firstmile.store import journal, owners, views
+from firstmile.store import journal, owners, tasks, views
 from firstmile.store.database import Writing
+
+_WITH_TASKS: Final = frozenset({"task", "checkin", "request"})
+"""Kinds of step whose people's work ends with them."""
 
 
 async def write(
@@ -42,5 +46,18 @@ async def write(
             now,
             enrolled_at=next((entry.at for entry in entries if entry.change == "enrolled"), None),
         )
-    if any(entry.step is None and entry.change in journal.FINISHED for entry in fresh):
-        await owners.release(tx, records.subject, records.enrolment, now)
+    for entry in fresh:
+        if entry.step is not None:
+            if entry.kind in _WITH_TASKS and entry.change in ("done", "skipped"):
+                await tasks.end_of_step(
+                    tx,
+                    records.subject,
+                    records.enrolment,
+                    entry.step,
+                    actor=entry.actor if entry.change == "done" else None,
+                    reason=entry.reason,
+                    now=now,
+                )
+        elif entry.change in journal.FINISHED:
+            await owners.release(tx, records.subject, records.enrolment, now)
+            await tasks.end_of_journey(tx, records.subject, records.enrolment, now=now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, and_, select, update
 
@@ -13,6 +13,10 @@ from firstmile.store.database import AnyRow, Reading, Writing
 from firstmile.store.tables import tasks
 
 TaskState = Literal["open", "done", "closed"]
+
+
+HELP: Final = "/help"
+"""Ends the step of a task that a customer's "I need help" opened: it outlives the step."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,6 +83,30 @@ async def close(tx: Writing, key: str, *, reason: str, now: datetime) -> Task | 
     return await _change(tx, key, "open", {"state": "closed", "ended_at": now, "reason": reason})
 
 
+async def end_of_step(
+    tx: Writing,
+    subject: str,
+    enrolment: int,
+    step: str,
+    *,
+    actor: str | None,
+    reason: str | None,
+    now: datetime,
+) -> None:
+    """The step of a journey was settled: what is open for it was done by `actor`, or is no longer needed."""
+    values: dict[str, Any] = {"state": "done", "ended_at": now, "ended_by": actor}
+    if actor is None:
+        values = {"state": "closed", "ended_at": now, "reason": reason}
+    await tx.execute(update(tasks).where(_open_of(subject, enrolment), tasks.c.step == step).values(values))
+
+
+async def end_of_journey(tx: Writing, subject: str, enrolment: int, *, now: datetime) -> None:
+    """The journey ended: its tasks are closed. What a customer asked help with stays open."""
+    concerned = and_(_open_of(subject, enrolment), tasks.c.step.not_like("%" + HELP))
+    closed = {"state": "closed", "ended_at": now, "reason": "journey ended"}
+    await tx.execute(update(tasks).where(concerned).values(closed))
+
+
 async def reopen(tx: Writing, key: str) -> Task | None:
     """Take completion or closing back. None if it is open."""
     back = {"state": "open", "ended_at": None, "ended_by": None, "reason": None}
@@ -139,6 +167,10 @@ async def _change(
     condition = and_(tasks.c.key == key, tasks.c.state.in_(states), *also)
     row = await tx.first(update(tasks).where(condition).values(**values).returning(tasks))
     return None if row is None else _task(row)
+
+
+def _open_of(subject: str, enrolment: int) -> ColumnElement[bool]:
+    return and_(tasks.c.subject == subject, tasks.c.enrolment == enrolment, tasks.c.state == "open")
 
 
 def _task(row: AnyRow) -> Task:

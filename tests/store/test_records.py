@@ -15,7 +15,7 @@ from sqlalchemy import event, text
 from firstmile.contracts import Records
 from firstmile.journey.instants import from_datetime
 from firstmile.journey.journal import Entry, Status, View
-from firstmile.store import journal, metrics, owners, records, views
+from firstmile.store import journal, metrics, owners, records, tasks, views
 from firstmile.store.database import Database
 from firstmile.store.metrics import Sample, Snapshot
 from firstmile.store.owners import Assignment, Person
@@ -268,3 +268,32 @@ async def test_numbers_of_many_transactions_at_once_add_up(db: Database) -> None
     found = await numbers(db)
     assert [sample.value for sample in found.counters["events_total"]] == [60, 60]
     assert found.counters["suppressed_total"] == []
+
+
+async def test_a_settled_step_and_the_end_of_the_journey_end_the_tasks(db: Database) -> None:
+    def new(key: str, step: str) -> tasks.NewTask:
+        return tasks.NewTask(key=key, subject="c-1", enrolment=1, step=step, title="Call")
+
+    async with db.writing() as tx:
+        for key in ("called", "skipped", "left", "asked/help"):
+            await tasks.open_task(tx, new(key, key), NOW)
+        await records.write(
+            tx,
+            riding(
+                [
+                    Entry(1, T, "done", step="called", kind="task", actor="ann"),
+                    Entry(2, T, "skipped", step="skipped", kind="task", reason="first_value was reached"),
+                ]
+            ),
+            NOW,
+        )
+        assert [task.key for task in await tasks.find(tx)] == ["asked/help", "left"]
+        called, skipped = await tasks.get(tx, "called"), await tasks.get(tx, "skipped")
+        assert called is not None and (called.state, called.ended_by) == ("done", "ann")
+        assert skipped is not None and (skipped.state, skipped.reason) == (
+            "closed",
+            "first_value was reached",
+        )
+
+        await records.write(tx, riding([Entry(3, T, "completed", reason="ended")]), NOW)
+        assert [task.key for task in await tasks.find(tx)] == ["asked/help"]

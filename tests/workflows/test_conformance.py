@@ -53,9 +53,7 @@ def _command(days: float, command: str, **fields: Any) -> tuple[int, Command]:
 
 
 CASES = {
-    "self_serve, never comes back": Case(
-        "self_serve", "America/Los_Angeles", "US", {"plan": "starter"}
-    ),
+    "self_serve, never comes back": Case("self_serve", "America/Los_Angeles", "US", {"plan": "starter"}),
     "self_serve, trial, first value at once": Case(
         "self_serve",
         "Australia/Lord_Howe",
@@ -210,5 +208,3 @@ async def test_the_workflow_writes_the_journal_of_the_simulator(
     assert {step: phase for step, (phase, _) in world.view.steps.items()} == {
         step: phase for step, (phase, _) in simulated.engine.view().steps.items()
     }
-
-

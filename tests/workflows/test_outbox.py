@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from firstmile.contracts import Clock, EffectOutcome
 from firstmile.journey import commands
 from firstmile.journey.calendar import Calendar
-from firstmile.journey.durations import DAY, HOUR
+from firstmile.journey.durations import HOUR
 from firstmile.journey.engine import Engine, enrol
 from firstmile.journey.inputs import Command, CommandRejected, Effect, Event, Outcome, Subject
 from firstmile.journey.instants import Instant
@@ -98,7 +98,9 @@ class Shell:
         outcome = EffectOutcome(name, self.now, "why", until, result)  # type: ignore[arg-type]
         self.store.write(carrier.records, outcome)
         self.outbox.delivered(carrier, outcome)
-        self.news.append(Outcome(effect.id, outcome.outcome, self.now, None if name == "done" else "why", until, result))
+        self.news.append(
+            Outcome(effect.id, outcome.outcome, self.now, None if name == "done" else "why", until, result)
+        )
         self.turn()
 
     def lose_answer(self, place: int) -> None:
