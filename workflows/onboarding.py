@@ -1,8 +1,8 @@
 """One customer, one execution: the durable shell around the engine (DESIGN §2).
 
-The shell decides nothing about journeys or time. It tells the engine what happened and what time it is, starts
-the effects that the engine asks for, keeps one timer for the next wake-up, and sees to it that every record
-reaches the store: on the effects themselves where there are any, on their own where there are none.
+The shell decides nothing about journeys or time. It tells the engine what happened and what time it is,
+starts the effects that the engine asks for, keeps one timer for the next wake-up, and sees to it that every
+record reaches the store: on the effects themselves where there are any, on their own where there are none.
 
 One dynamic definition serves every segment, so that each segment is a workflow type of its own in Temporal's
 UI and metrics and a new segment is one YAML file. Events are signals, because who sends one need not wait;
@@ -105,7 +105,7 @@ class Onboarding:
 
     @workflow.update(dynamic=True)
     def on_update(self, name: str, args: Sequence[RawValue]) -> CommandResult:
-        """An operator's command: checked again and applied at once, since several may pass their validators."""
+        """An operator's command: checked again and applied at once; several may have passed the validator."""
         engine = self._running()
         self._take_inbox()
         try:
@@ -376,7 +376,8 @@ class Onboarding:
     def _set_up(self, start: Start) -> None:
         self._start = start
         self._clock = Clock(start.enrolled_at, start.speed)
-        assert start.journey is not None and start.calendar is not None
+        if start.journey is None or start.calendar is None:
+            raise ApplicationError("the start carries no journey", type="BadStart", non_retryable=True)
         route: Route = route_of(start.journey)
         calendar = Calendar(start.calendar)
         if start.kept is None:

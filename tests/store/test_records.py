@@ -289,11 +289,10 @@ async def test_a_settled_step_and_the_end_of_the_journey_end_the_tasks(db: Datab
         )
         assert [task.key for task in await tasks.find(tx)] == ["asked/help", "left"]
         called, skipped = await tasks.get(tx, "called"), await tasks.get(tx, "skipped")
-        assert called is not None and (called.state, called.ended_by) == ("done", "ann")
-        assert skipped is not None and (skipped.state, skipped.reason) == (
-            "closed",
-            "first_value was reached",
-        )
+        assert called is not None
+        assert skipped is not None
+        assert (called.state, called.ended_by) == ("done", "ann")
+        assert (skipped.state, skipped.reason) == ("closed", "first_value was reached")
 
         await records.write(tx, riding([Entry(3, T, "completed", reason="ended")]), NOW)
         assert [task.key for task in await tasks.find(tx)] == ["asked/help"]

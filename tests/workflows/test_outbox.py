@@ -1,9 +1,9 @@
 """The outbox protocol of DESIGN §2.4 as properties: whatever fails, no record is lost, doubled or overtaken.
 
-A shell in miniature drives the real engine and the real outbox against a store in memory. Hypothesis decides
-what happens next: an effect comes back (in any order, with any outcome), or wrote and its answer was lost, or
-never reached the store; the store is away; a flush is written late; time passes; events and commands come; the
-run continues as new.
+A shell in miniature drives the real engine and the real outbox against a store in memory. Hypothesis says
+what happens next: an effect comes back (in any order, with any outcome), or wrote and its answer was lost,
+or never reached the store; the store is away; a flush is written late; time passes; events and commands
+come; the run continues as new.
 """
 
 from __future__ import annotations
