@@ -119,7 +119,7 @@ class SendGrid:
         api_key: str,
         *,
         host: str = HOST,
-        timeout: float = 10.0,
+        timeout: float = 8.0,
         settles_after: timedelta = timedelta(minutes=5),
         reaches_people: bool | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
