@@ -39,7 +39,9 @@ class OpenTask:
             return await conclude(tx, request, EffectOutcome("done", journey_time(request, real)), real)
 
 
-async def open_for(tx: Writing, request: EffectRequest, title: str, owner: str | None) -> None:
+async def open_for(
+    tx: Writing, request: EffectRequest, title: str, owner: str | None, *, step: str | None = None
+) -> None:
     """Open a task under the request's key. `owner` is a role of the journey, else the name of a team."""
     person = None if owner is None else request.facts.owners.get(owner)
     await tasks.open_task(
@@ -48,7 +50,7 @@ async def open_for(tx: Writing, request: EffectRequest, title: str, owner: str |
             key=request.key,
             subject=request.subject,
             enrolment=request.enrolment,
-            step=request.step,
+            step=step or request.step,
             title=title,
             owner=person,
             team=owner if person is None else None,

@@ -1,0 +1,169 @@
+"""`firstmile worker`: carries customers through their journeys, until it is told to stop.
+
+On SIGTERM (or Ctrl-C) it takes no more work, lets what runs come to its end for a while, and leaves. Workers
+are stateless: start as many as there is work for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+    from temporalio.runtime import Runtime
+    from temporalio.worker import Worker
+
+    from firstmile.settings import Settings
+    from firstmile.store.database import Database
+
+app = typer.Typer()
+
+GRACE = timedelta(seconds=20)
+"""How long a stopping worker waits for running activities: longer than one attempt may take."""
+
+CACHED = 1000
+"""How many sleeping customers a worker keeps in memory; others are replayed when they wake."""
+
+_logger = logging.getLogger(__name__)
+
+
+@app.command()
+def worker(
+    cached: Annotated[
+        int, typer.Option(min=0, help="How many sleeping customers to keep in memory.")
+    ] = CACHED,
+) -> None:
+    """Run a worker, with settings from the environment."""
+    from firstmile import settings as reading
+    from firstmile.errors import FirstmileError, SettingsError
+
+    try:
+        settings = reading.load(sends=True)
+        logging.basicConfig(
+            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        asyncio.run(serve(settings, cached=cached))
+    except (FirstmileError, SettingsError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+async def serve(settings: Settings, *, cached: int = CACHED) -> None:
+    """Work until SIGTERM or SIGINT. Raises `TemporalAway` or `StoreAway` if it cannot begin."""
+    from firstmile import connection
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with connection.store(settings) as database:
+        client = await connection.temporal(runtime=runtime_of(settings), patience=timedelta(seconds=60))
+        await connection.ensure_search_attributes(client)
+        running = worker_of(client, settings, activities_of(settings, database), cached=cached)
+        async with running:
+            _logger.info("working on task queue %s", settings.task_queue)
+            await stop.wait()
+            _logger.info("stopping: what runs has %d seconds", GRACE.total_seconds())
+
+
+def runtime_of(settings: Settings) -> Runtime:
+    """Temporal's runtime, with Core's metrics on a loopback port where one is set."""
+    from temporalio.runtime import LoggingConfig, PrometheusConfig, Runtime, TelemetryConfig, TelemetryFilter
+
+    port = settings.worker_metrics_port
+    metrics = (
+        None
+        if port is None
+        else PrometheusConfig(
+            bind_address=f"127.0.0.1:{port}",
+            counters_total_suffix=True,
+            unit_suffix=True,
+            durations_as_seconds=True,
+        )
+    )
+    quiet = LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR"))
+    return Runtime(telemetry=TelemetryConfig(metrics=metrics, logging=quiet))
+
+
+def activities_of(settings: Settings, database: Database) -> Sequence[Callable[..., Any]]:
+    """Every activity, with what it works with."""
+    from activities.assign import AssignOwner
+    from activities.messages import Mailroom, SendMessages
+    from activities.provision import Provision
+    from activities.recording import WriteRecords
+    from activities.tasks import OpenTask
+    from activities.tools import Tools
+    from firstmile.links import Links
+    from firstmile.mail.composing import Letterhead
+    from firstmile.mail.message import Address
+    from firstmile.mail.recipients import Safety
+    from firstmile.mail.sending import Post
+    from firstmile.mail.sendgrid_transport import SendGrid
+    from firstmile.mail.templates import Templates
+    from firstmile.provisioning import System, Webhooks
+
+    key = settings.sendgrid_api_key
+    standin = settings.mail_transport == "standin"
+    transport = SendGrid(
+        key.get_secret_value() if key is not None else "a stand-in needs none",
+        host=settings.sendgrid_host,
+        timeout=settings.sendgrid_timeout.total_seconds(),
+        settles_after=timedelta(seconds=0) if standin else timedelta(minutes=5),
+        reaches_people=False if standin else None,
+    )
+    redirect = settings.mail_redirect_to
+    allowed = frozenset(one if "@" in one else f"@{one}" for one in settings.mail_allow)
+    post = Post(
+        letterhead=Letterhead(
+            Templates(settings.templates_folder()), Address(settings.mail_sender, settings.mail_sender_name)
+        ),
+        safety=Safety(None if redirect is None else Address(redirect), allowed or None),
+        reconcile_for=settings.reconcile_for,
+    )
+    tools = Tools(database)
+    links = Links(settings.public_url, settings.link_keys())
+    messages = SendMessages(tools, Mailroom(transport, post, links, settings.app_url))
+    webhooks = Webhooks(
+        {name: System(one.url, (one.secret.get_secret_value(),)) for name, one in settings.systems.items()},
+        allow_private=settings.allow_private_addresses,
+    )
+    return [
+        messages.send_email,
+        messages.invite_to_training,
+        messages.send_survey,
+        messages.send_checkin,
+        Provision(tools, webhooks).provision,
+        AssignOwner(tools).assign_owner,
+        OpenTask(tools).open_task,
+        WriteRecords(tools).write_records,
+    ]
+
+
+def worker_of(
+    client: Client, settings: Settings, activities: Sequence[Callable[..., Any]], *, cached: int = CACHED
+) -> Worker:
+    """The worker, not yet running.
+
+    Workflows run outside Temporal's sandbox: re-importing them costs each customer several milliseconds and
+    a hundred kilobytes; that they are deterministic is kept by the import contracts and by replay tests.
+    """
+    from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+    from workflows.onboarding import Onboarding
+
+    return Worker(
+        client,
+        task_queue=settings.task_queue,
+        workflows=[Onboarding],
+        activities=activities,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_cached_workflows=cached,
+        graceful_shutdown_timeout=GRACE,
+    )
