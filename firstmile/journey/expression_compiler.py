@@ -130,25 +130,17 @@ class Compiler:
         self.problems: list[str] = []
         self._depth = 0
 
-    def finish(self, node: nodes.Node) -> Evaluate:
-        """Compile a whole expression. Raises `ExpressionError` with all that is wrong."""
-        evaluate = self.compile(node)
-        if self.problems:
-            raise ExpressionError(*dict.fromkeys(self.problems))
-        return evaluate
-
     def compile(self, node: nodes.Node) -> Evaluate:
+        """The function for a node and all below it. What is wrong goes to `problems`."""
         rule = _RULES.get(type(node))
         if rule is None:
             name = _REFUSED.get(type(node), f"'{type(node).__name__}'")
             return self._refuse(f"{name} is not among the allowed constructs")
         self._depth += 1
-        if self._depth > 100:
-            raise ExpressionError("the expression is nested too deeply")
-        try:
-            return rule(self, node)
-        finally:
-            self._depth -= 1
+        deep = self._depth > 100
+        compiled = self._refuse("the expression is nested too deeply") if deep else rule(self, node)
+        self._depth -= 1
+        return compiled
 
     def _refuse(self, problem: str) -> Evaluate:
         self.problems.append(problem)

@@ -21,7 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from firstmile.journey.expression_compiler import FUNCTIONS, Compiler, Evaluate, References, Scope
 from firstmile.journey.expression_filters import FILTERS, TESTS
-from firstmile.journey.expression_values import ABSENT, ExpressionError, fail, joined, plain, present, truth
+from firstmile.journey.expression_values import ABSENT, ExpressionError, joined, plain, present, truth
 
 NAMES = ("traits", "owner", "day", "properties")
 """The names that an expression may read; `properties` only in `where`."""
@@ -79,46 +79,73 @@ def _guarded(evaluate: Evaluate, scope: Scope) -> object:
         raise ExpressionError(f"it cannot be evaluated: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a text says: what it refers to, everything that is wrong with it, and what it is made of."""
+
+    references: References
+    problems: tuple[str, ...]
+    parts: tuple[str | Evaluate, ...] = field(repr=False, compare=False)
+
+
 @lru_cache(maxsize=4096)
 def compile_expression(text: str) -> Expression:
     """Read and check an expression. Raises `ExpressionError` with every construct that is not allowed."""
+    examined = examine_expression(text)
+    if examined.problems:
+        raise ExpressionError(*examined.problems)
+    (evaluate,) = examined.parts
+    assert not isinstance(evaluate, str)
+    return Expression(text, examined.references, evaluate)
+
+
+@lru_cache(maxsize=4096)
+def compile_text(text: str) -> TextTemplate:
+    """Read and check text with `{{ … }}` in it. Raises `ExpressionError` likewise."""
+    examined = examine_text(text)
+    if examined.problems:
+        raise ExpressionError(*examined.problems)
+    return TextTemplate(text, examined.references, examined.parts)
+
+
+def examine_expression(text: str) -> Examined:
+    """Read an expression and say all that is wrong with it, and what it refers to all the same."""
     if len(text) > MAX_LENGTH:
-        fail(f"the expression is longer than {MAX_LENGTH} characters")
+        return _wrong(f"the expression is longer than {MAX_LENGTH} characters")
     if text.strip().startswith(("{{", "{%")):
-        fail("an expression is written without '{{ }}'")
+        return _wrong("an expression is written without '{{ }}'")
     try:
         parser = Parser(_ENVIRONMENT, text, state="variable")
         node = parser.parse_expression()
         if not parser.stream.eos:
             parser.fail(f"unexpected '{parser.stream.current.value}'", parser.stream.current.lineno)
-    except TemplateSyntaxError as error:
-        raise _syntax(text, error) from None
-    except RecursionError:
-        raise ExpressionError("the expression is nested too deeply") from None
-    compiler = Compiler()
-    evaluate = compiler.finish(node)
-    return Expression(text, compiler.references, evaluate)
+    except (TemplateSyntaxError, RecursionError) as error:
+        return _wrong(_syntax(text, error))
+    return _compiled([node])
 
 
-@lru_cache(maxsize=4096)
-def compile_text(text: str) -> TextTemplate:
-    """Read and check text with `{{ … }}` in it. Raises `ExpressionError`."""
+def examine_text(text: str) -> Examined:
+    """Read text with `{{ … }}` in it: all that is wrong with it, and what it refers to all the same."""
     if not any(mark in text for mark in ("{{", "{%", "{#")):
-        return TextTemplate(text, References(), (text,))
-    compiler = Compiler()
-    parts: list[str | Evaluate] = []
+        return Examined(References(), (), (text,))
     try:
         for _, token, _ in _ENVIRONMENT.lex(text):
             if token.startswith(("block_", "raw_", "comment")):
-                fail("only '{{ … }}' may stand in this text, not '{% … %}' or '{# … #}'")
-        for output in _ENVIRONMENT.parse(text).body:
-            for node in output.nodes if isinstance(output, nodes.Output) else [output]:
-                parts.append(node.data if isinstance(node, nodes.TemplateData) else compiler.finish(node))
-    except TemplateSyntaxError as error:
-        raise _syntax(text, error) from None
-    except RecursionError:
-        raise ExpressionError("the expression is nested too deeply") from None
-    return TextTemplate(text, compiler.references, tuple(parts))
+                return _wrong("only '{{ … }}' may stand in this text, not '{% … %}' or '{# … #}'")
+        outputs = [output for output in _ENVIRONMENT.parse(text).body if isinstance(output, nodes.Output)]
+    except (TemplateSyntaxError, RecursionError) as error:
+        return _wrong(_syntax(text, error))
+    return _compiled([node for output in outputs for node in output.nodes])
+
+
+def _wrong(problem: str) -> Examined:
+    return Examined(References(), (problem,), ())
+
+
+def _compiled(found: list[nodes.Expr]) -> Examined:
+    compiler = Compiler()
+    parts = [part.data if isinstance(part, nodes.TemplateData) else compiler.compile(part) for part in found]
+    return Examined(compiler.references, tuple(dict.fromkeys(compiler.problems)), tuple(parts))
 
 
 def render_values(value: object, scope: Scope) -> object:
@@ -147,7 +174,9 @@ def values_references(value: object) -> References:
     return references
 
 
-def _syntax(text: str, error: TemplateSyntaxError) -> ExpressionError:
+def _syntax(text: str, error: TemplateSyntaxError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "the expression is nested too deeply"
     hints = {"&&": "'and'", "||": "'or'", "!": "'not'", "=": "'==' to compare"}
     bare = text.replace("==", "").replace("!=", "").replace("<=", "").replace(">=", "")
     hint = next((f": write {hints[mark]}" for mark in hints if mark in bare), "")
@@ -156,7 +185,7 @@ def _syntax(text: str, error: TemplateSyntaxError) -> ExpressionError:
         reason = "the expression is empty"
     elif "end of template" in reason:
         reason = "it ends too early"
-    return ExpressionError(f"{reason.removesuffix('.')}{hint}")
+    return f"{reason.removesuffix('.')}{hint}"
 
 
 __all__ = [
@@ -165,12 +194,15 @@ __all__ = [
     "FUNCTIONS",
     "NAMES",
     "TESTS",
+    "Examined",
     "Expression",
     "ExpressionError",
     "References",
     "TextTemplate",
     "compile_expression",
     "compile_text",
+    "examine_expression",
+    "examine_text",
     "render_values",
     "values_references",
 ]

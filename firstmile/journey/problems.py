@@ -40,17 +40,15 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     return by_lower[close[0]] if close else None
 
 
-def unknown(what: str, word: str, candidates: Iterable[str], otherwise: str = "") -> str:
+def unknown(what: str, word: str, candidates: Iterable[str], otherwise: str = "", *, where: str = "") -> str:
     """The sentence for a name that does not exist: with the one that was probably meant, or `otherwise`."""
     candidates = list(candidates)
-    meant = nearest(word, candidates)
-    if meant:
-        return f"unknown {what} '{word}': did you mean '{meant}'?"
-    if otherwise:
-        return f"unknown {what} '{word}': {otherwise}"
-    if 0 < len(candidates) <= 12:
-        return f"unknown {what} '{word}': there are {', '.join(candidates)}"
-    return f"unknown {what} '{word}'"
+    told = f"unknown {what} '{word}'{where}"
+    if meant := nearest(word, candidates):
+        return f"{told}: did you mean '{meant}'?"
+    if not otherwise and 0 < len(candidates) <= 12:
+        otherwise = f"there {'are' if len(candidates) > 1 else 'is only'} {', '.join(candidates)}"
+    return f"{told}: {otherwise}" if otherwise else told
 
 
 def field_name(path: Place, tree: object) -> str:

@@ -68,10 +68,10 @@ class Document:
     written: Mapping[Place, str] = field(default_factory=dict)
     """How the scalars stand in the file that were taken for something else than text."""
     problems: tuple[Problem, ...] = ()
-    refused: tuple[Place, ...] = ()
-    """Where a value was refused that is therefore not in `tree` as it was meant."""
     complete: bool = True
     """False when the end of the file was not reached: what is missing in `tree` may be there all the same."""
+    refused: tuple[Place, ...] = ()
+    """Where a value was refused that is therefore not in `tree` as it was meant."""
 
     def line(self, path: Place) -> int | None:
         """The line of a value, or of the nearest thing around it; of mappings and lists that of their key."""
@@ -148,7 +148,7 @@ class _Reading:
             Problem(self.file, line, field_name(path, tree), message) for line, path, message in self.found
         )
         refused = tuple(self.refused)
-        return Document(self.file, tree, self.keys, self.values, self.written, problems, refused, complete)
+        return Document(self.file, tree, self.keys, self.values, self.written, problems, complete, refused)
 
     def documents(self) -> Value:
         read = 0
