@@ -190,7 +190,11 @@ class Calendar:
     def closing(self, window: Window, instant: Instant) -> Instant:
         """When a window closes that is open at an instant: the first instant outside it."""
         wall = self.day(instant) * DAY + window.closes
-        for candidate in self.instants(wall) or [self.resolve(wall)]:
-            if candidate > instant:
-                return candidate
-        return self.resolve(wall)
+        end = next((shown for shown in self.instants(wall) if shown > instant), None) or self.resolve(wall)
+        # A clock that is set may leave the window earlier: past its end, or back before its beginning.
+        index = bisect_right(self._starts, instant)
+        while index < len(self._starts) and self._starts[index] < end:
+            if not self.is_open(window, self._starts[index]):
+                return self._starts[index]
+            index += 1
+        return end
