@@ -18,8 +18,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from firstmile.cli import worker
+
 # Typers whose commands join the top level, in the order of `--help`.
-GROUPS: tuple[typer.Typer, ...] = ()
+GROUPS: tuple[typer.Typer, ...] = (worker.app,)
 
 app = typer.Typer(
     name="firstmile",
