@@ -296,6 +296,8 @@ class Engine:
 
     def _review(self, stop: Stop) -> None:
         record = self.state.steps[stop.id]
+        if record.phase == "missed" and stop.milestone is not None and stop.milestone.all:
+            self._join(stop, record)
         if record.phase in SETTLED:
             return
         for milestone in stop.step.until:
@@ -342,7 +344,8 @@ class Engine:
             return False
         times = [member.done_at for member in members if member.phase == "done" and member.done_at is not None]
         if not times:
-            self.settle(stop, "skipped", "every step it joins was skipped")
+            if record.phase not in SETTLED:
+                self.settle(stop, "skipped", "every step it joins was skipped")
             return True
         if record.reached_at is None:
             settled = [member.settled_at or 0 for member in members]
