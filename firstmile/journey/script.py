@@ -9,6 +9,7 @@ enrolment on the customer's calendar, and how far that calendar has to reach dep
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,13 @@ from typing import Any
 from firstmile.journey.calendar import Calendar
 from firstmile.journey.durations import DAY, Duration, DurationError, Moment, parse_duration
 from firstmile.journey.fields import Fields, shown
-from firstmile.journey.inputs import COMMANDS, Command, Event, Subject
+from firstmile.journey.inputs import COMMANDS, Command, Effect, Event, Subject
 from firstmile.journey.instants import Instant, format_instant, parse_instant
 from firstmile.journey.json_source import read
 from firstmile.journey.model import Journey
 from firstmile.journey.problems import Problem, nearest, unknown
 from firstmile.journey.route import Route
-from firstmile.journey.simulator import ScriptedOutcome, ScriptLine
+from firstmile.journey.simulator import ScriptedOutcome, ScriptLine, Simulation
 from firstmile.journey.timing import DateTrait
 
 EARLIEST = parse_instant("1971-01-01T00:00:00Z")
@@ -288,6 +289,48 @@ class _Reading:
 _READERS = {"event": _Reading.event, "command": _Reading.command, "outcome": _Reading.outcome}
 
 
+# ---- afterwards ------------------------------------------------------------------------------------------
+
+
+def unmet(lines: Sequence[ScriptLine], simulation: Simulation) -> list[ScriptLine]:
+    """The outcomes that no effect came to meet: most often those written after their effect had started."""
+    happenings: list[tuple[Instant, int, int, ScriptLine | Effect]] = [
+        (line.at, 0, number, line) for number, line in enumerate(_by_time(lines))
+    ]
+    happenings += [(effect.at, 1, number, effect) for number, effect in enumerate(simulation.effects)]
+    queued: dict[str, deque[ScriptLine]] = {}
+    pending: dict[str, int] = {}
+    for *_, happening in sorted(happenings, key=lambda happening: happening[:3]):
+        if isinstance(happening, Effect):
+            queue = queued.get(happening.step)
+            met = queue.popleft() if queue else None
+            if met is not None and _outcome(met) == "pending":
+                pending[happening.step] = pending.get(happening.step, 0) + 1
+        elif isinstance(happening.input, ScriptedOutcome):
+            step = happening.input.step
+            if pending.get(step) and _outcome(happening) != "pending":
+                pending[step] -= 1
+            else:
+                queued.setdefault(step, deque()).append(happening)
+    return sorted((line for queue in queued.values() for line in queue), key=lambda line: line.line)
+
+
+def too_late(lines: Sequence[ScriptLine], simulation: Simulation) -> list[ScriptLine]:
+    """The inputs that come when the journey is over already."""
+    if not simulation.engine.finished:
+        return []
+    over = simulation.entries[-1].at
+    return [line for line in _by_time(lines) if line.at > over]
+
+
+def _by_time(lines: Sequence[ScriptLine]) -> list[ScriptLine]:
+    return sorted(lines, key=lambda line: line.at)
+
+
+def _outcome(line: ScriptLine) -> str | None:
+    return line.input.outcome if isinstance(line.input, ScriptedOutcome) else None
+
+
 # ---- times -----------------------------------------------------------------------------------------------
 
 
@@ -380,5 +423,7 @@ __all__ = [
     "parse_until",
     "reach",
     "read_script",
+    "too_late",
+    "unmet",
     "when_problem",
 ]
