@@ -3,6 +3,8 @@
 Functions of this package take a `Reading` or a `Writing`: the type says whether a function changes something,
 and the caller decides what belongs into one transaction. Every `Writing` is a `Reading`. Errors of the
 database come out as SQLAlchemy raises them (`DBAPIError`, `TimeoutError`): trying again may help.
+
+Building a statement costs more than running it: those that every effect runs are built once, with parameters.
 """
 
 from __future__ import annotations
@@ -37,12 +39,14 @@ class Reading:
         """Run one statement, with one or many sets of values."""
         return await self.connection.execute(statement, rows)
 
-    async def first(self, statement: Executable) -> AnyRow | None:
-        """The first row, or None."""
-        return (await self.connection.execute(statement)).first()
+    async def first(self, statement: Executable, row: Mapping[str, Any] | None = None) -> AnyRow | None:
+        """The first row of the result, or None."""
+        return (await self.connection.execute(statement, row)).first()
 
-    async def all(self, statement: Executable, rows: Rows | None = None) -> Sequence[AnyRow]:
-        """Every row."""
+    async def all(
+        self, statement: Executable, rows: Rows | Mapping[str, Any] | None = None
+    ) -> Sequence[AnyRow]:
+        """Every row of the result."""
         return (await self.connection.execute(statement, rows)).all()
 
 
@@ -53,9 +57,14 @@ class Writing(Reading):
         super().__init__(connection)
         self.tallies: Final = Tallies()
 
+    @property
+    def dialect_name(self) -> str:
+        """Which dialect its statements are in: for those that are built once (`dialect.insert`)."""
+        return self.connection.dialect.name
+
     def insert(self, table: Table) -> dialect.Insert:
         """An INSERT that knows ON CONFLICT."""
-        return dialect.insert(self.connection.dialect.name, table)
+        return dialect.insert(self.dialect_name, table)
 
 
 class Database:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -82,6 +83,7 @@ def create_engine(url: str, *, connections: int) -> AsyncEngine:
     engine = create_async_engine(parsed, pool_size=connections, max_overflow=0)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    event.listen(engine.sync_engine, "invalidate", _free_sqlite)
     return engine
 
 
@@ -140,3 +142,15 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _free_sqlite(
+    connection: DBAPIConnection, _record: ConnectionPoolEntry, _error: BaseException | None
+) -> None:
+    """Give up the lock before a connection is dropped because its task was cancelled.
+
+    Closing does not: SQLite keeps a closed connection, lock and all, for as long as a statement that was
+    under way lives, and the frames of the `CancelledError` keep it alive.
+    """
+    with suppress(Exception):
+        connection.rollback()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Literal
 
-from sqlalchemy import Select, and_, case, cast, literal, null, or_, select, union_all
+from sqlalchemy import CompoundSelect, and_, bindparam, case, cast, literal, null, or_, select, union_all
 
 from firstmile.store import holds
 from firstmile.store.columns import FreeText, Moment
@@ -54,7 +55,14 @@ OPEN = Verdict("open")
 async def ask(db: Reading, question: Question, now: datetime) -> Verdict:
     """The verdict at `now`: one statement."""
     facts: dict[str, list[tuple[str, datetime | None]]] = {"hold": [], "suppression": [], "consent": []}
-    for row in await db.all(union_all(*_facts(question, now))):
+    parameters = {
+        "now": now,
+        "segment": question.segment,
+        "template": question.template,
+        "subject": question.subject,
+        "address_key": None if question.address is None else address_key(question.address),
+    }
+    for row in await db.all(_facts(question.message_class), parameters):
         facts[row.what].append((row.detail, row.until))
     if facts["hold"]:
         ends = [until for _, until in facts["hold"] if until is not None]
@@ -73,30 +81,26 @@ async def ask(db: Reading, question: Question, now: datetime) -> Verdict:
     return OPEN
 
 
-def _facts(question: Question, now: datetime) -> list[Select[str, str, datetime]]:
-    of = hold_rows.c
-    found = [
-        select(literal("hold").label("what"), of.reason.label("detail"), of.until.label("until")).where(
-            holds.in_force(now),
-            or_(
-                of.scope == "everything",
-                and_(of.scope == "segment", of.value == question.segment),
-                and_(of.scope == "template", of.value == question.template),
-                and_(of.scope == "customer", of.value == question.subject),
-            ),
-        )
-    ]
-    never = cast(null(), Moment)
-    if question.address is not None:
-        reasons = [reason for reason, classes in STOPS.items() if question.message_class in classes]
-        row = suppression_rows.c
-        found.append(
-            select(literal("suppression"), row.reason, never).where(
-                row.address_key == address_key(question.address), row.reason.in_(reasons)
-            )
-        )
-    if question.message_class != "transactional":
-        agreed = profiles.c[f"consent_{question.message_class}"]
-        answer = cast(case((agreed, "yes"), else_="no"), FreeText)
-        found.append(select(literal("consent"), answer, never).where(profiles.c.subject == question.subject))
-    return found
+@cache
+def _facts(message_class: MessageClass) -> CompoundSelect[str, str, datetime]:
+    """Holds in force, reasons that stop this class at this address, and what was agreed to: `yes` or `no`."""
+    of, never = hold_rows.c, cast(null(), Moment)
+    held = select(literal("hold").label("what"), of.reason.label("detail"), of.until.label("until")).where(
+        holds.in_force(bindparam("now", type_=Moment)),
+        or_(
+            of.scope == "everything",
+            and_(of.scope == "segment", of.value == bindparam("segment")),
+            and_(of.scope == "template", of.value == bindparam("template")),
+            and_(of.scope == "customer", of.value == bindparam("subject")),
+        ),
+    )
+    row = suppression_rows.c
+    stopped = select(literal("suppression"), row.reason, never).where(
+        row.address_key == bindparam("address_key"),
+        row.reason.in_([reason for reason, classes in STOPS.items() if message_class in classes]),
+    )
+    if message_class == "transactional":
+        return union_all(held, stopped)
+    agreed = cast(case((profiles.c[f"consent_{message_class}"], "yes"), else_="no"), FreeText)
+    asked = select(literal("consent"), agreed, never).where(profiles.c.subject == bindparam("subject"))
+    return union_all(held, stopped, asked)

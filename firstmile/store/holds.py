@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, and_, func, or_, select, update
 
 from firstmile.store.database import AnyRow, Reading, Writing
 from firstmile.store.tables import holds
@@ -71,7 +71,7 @@ async def counts(db: Reading, now: datetime) -> dict[str, int]:
     return {row[0]: row[1] for row in await db.all(statement)}
 
 
-def in_force(now: datetime) -> ColumnElement[bool]:
+def in_force(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """The condition on a row of `holds` that it holds at `now`."""
     return and_(holds.c.released_at.is_(None), or_(holds.c.until.is_(None), holds.c.until > now))
 

@@ -6,13 +6,15 @@ Entries arrive in any order, several times, and with holes between their numbers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from functools import cache
 from typing import Final
 
 from sqlalchemy import select
+from sqlalchemy.sql.dml import ReturningInsert
 
 from firstmile.journey.journal import Entry
 from firstmile.store.database import Reading, Writing
+from firstmile.store.dialect import insert
 from firstmile.store.tables import journal
 
 SETTLED: Final = frozenset({"done", "skipped", "missed", "failed", "undone"})
@@ -22,6 +24,7 @@ FINISHED: Final = frozenset({"completed", "stopped"})
 """Changes of a journey that end it."""
 
 _FIELDS = [column for column in journal.c if column.name not in ("subject", "enrolment")]
+_NAMES = [column.name for column in _FIELDS]
 
 
 async def write(
@@ -30,9 +33,9 @@ async def write(
     """Write entries, in one statement. Returns those that were not there before; only they are counted."""
     if not entries:
         return []
-    rows = [{"subject": subject, "enrolment": enrolment, **asdict(entry)} for entry in entries]
-    statement = tx.insert(journal).on_conflict_do_nothing().returning(journal.c.number)
-    inserted = {row.number for row in await tx.all(statement, rows)}
+    here = {"subject": subject, "enrolment": enrolment}
+    rows = [here | {name: getattr(entry, name) for name in _NAMES} for entry in entries]
+    inserted = {row.number for row in await tx.all(_insert(tx.dialect_name), rows)}
     fresh = list({entry.number: entry for entry in reversed(entries) if entry.number in inserted}.values())
     for entry in fresh:
         _count(tx, segment, entry)
@@ -44,6 +47,11 @@ async def read(db: Reading, subject: str, enrolment: int) -> list[Entry]:
     here = (journal.c.subject == subject) & (journal.c.enrolment == enrolment)
     statement = select(*_FIELDS).where(here).order_by(journal.c.at, journal.c.number)
     return [Entry(**row._mapping) for row in await db.all(statement)]
+
+
+@cache
+def _insert(name: str) -> ReturningInsert[int]:
+    return insert(name, journal).on_conflict_do_nothing().returning(journal.c.number)
 
 
 def _count(tx: Writing, segment: str, entry: Entry) -> None:

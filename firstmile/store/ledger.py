@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import and_, bindparam, delete, or_, select, update
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from firstmile.store import gate
 from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.dialect import insert
 from firstmile.store.suppressions import MessageClass
 from firstmile.store.tables import bodies, messages
 
@@ -117,17 +120,7 @@ async def prepare(tx: Writing, new: NewMessage, now: datetime) -> Message:
     """
     row = {field.name: getattr(new, field.name) for field in fields(new)}
     fixed = {"state": "prepared", "decisions": [], "sends": 0, "created_at": now, "updated_at": now}
-    statement = (
-        tx.insert(messages)
-        .values(row | fixed)
-        .on_conflict_do_update(
-            index_elements=[messages.c.key],
-            set_={"recipient": new.recipient, "template": new.template},
-            where=and_(messages.c.state == "prepared", messages.c.sends == 0),
-        )
-        .returning(messages)
-    )
-    found = await tx.first(statement)
+    found = await tx.first(_prepare(tx.dialect_name), row | fixed)
     return _message(found) if found is not None else await _known(tx, new.key)
 
 
@@ -147,21 +140,15 @@ async def begin_sending(
     one returned. Raises `LookupError` if it was never prepared.
     """
     verdict = await gate.ask(tx, question, now)
-    fresh = and_(
-        messages.c.key == key,
-        messages.c.state == "prepared",
-        messages.c.fate.is_(None),
-        messages.c.verdict.is_distinct_from("skipped"),
-    )
     values: dict[str, Any] = {"verdict": verdict.outcome, "reason": verdict.reason, "updated_at": now}
     if verdict.outcome == "open":
         values |= {
             "state": "sending",
             "token": token,
             "lease_until": now + lease,
-            "sends": messages.c.sends + 1,
         }
-    message = await _change(tx, fresh, values)
+    fresh = _BEGIN if verdict.outcome == "open" else _FRESH
+    message = await _change(tx, fresh, {"the_key": key}, values)
     if message is None:
         message = await _known(tx, key)
         if message.state == "prepared" and message.verdict == "skipped":
@@ -178,23 +165,23 @@ async def accept(
     tx: Writing, key: str, token: str, *, now: datetime, provider_id: str | None = None
 ) -> Message | None:
     """The provider took it. None unless it is sending under this token (a fate may have come first)."""
-    return await _settle(tx, _mine(key, token), "accepted", now, provider_id=provider_id, reason=None)
+    return await _settle(tx, _MINE, _at(key, token), "accepted", now, provider_id=provider_id, reason=None)
 
 
 async def reject(tx: Writing, key: str, token: str, *, now: datetime, reason: str) -> Message | None:
     """The provider refused it for good. None unless it is sending under this token."""
-    return await _settle(tx, _mine(key, token), "rejected", now, reason=reason)
+    return await _settle(tx, _MINE, _at(key, token), "rejected", now, reason=reason)
 
 
 async def mark_unknown(tx: Writing, key: str, token: str, *, now: datetime, reason: str) -> Message | None:
     """Nobody knows whether the provider took it. None unless it is sending under this token."""
-    return await _settle(tx, _mine(key, token), "unknown", now, reason=reason)
+    return await _settle(tx, _MINE, _at(key, token), "unknown", now, reason=reason)
 
 
 async def release(tx: Writing, key: str, token: str, *, now: datetime, reason: str) -> Message | None:
     """The provider certainly did not take it, and may later: back to `prepared`. None as with `accept`."""
     values = {"state": "prepared", "token": None, "lease_until": None, "reason": reason, "updated_at": now}
-    return await _change(tx, _mine(key, token), values)
+    return await _change(tx, _MINE, _at(key, token), values)
 
 
 async def prove_accepted(
@@ -207,7 +194,7 @@ async def prove_accepted(
     values: dict[str, Any] = {"decisions": _decided(found, now, decision, None)}
     if provider_id is not None:
         values["provider_id"] = provider_id
-    return await _settle(tx, messages.c.key == key, "accepted", now, reason=None, **values)
+    return await _settle(tx, _ANY, {"the_key": key}, "accepted", now, reason=None, **values)
 
 
 async def decide_resend(
@@ -227,7 +214,7 @@ async def decide_resend(
         "decisions": _decided(found, now, decision, actor),
         "updated_at": now,
     }
-    message = await _change(tx, messages.c.key == key, values)
+    message = await _change(tx, _ANY, {"the_key": key}, values)
     if message is not None:
         _count(tx, message, "sent_again")
     return message
@@ -247,7 +234,7 @@ async def give_up(
         "decisions": _decided(found, now, decision, actor),
         "updated_at": now,
     }
-    message = await _change(tx, messages.c.key == key, values)
+    message = await _change(tx, _ANY, {"the_key": key}, values)
     if message is not None:
         _count(tx, message, "given_up")
     return message
@@ -275,7 +262,7 @@ async def record_fate(
         values["reason"] = reason
     if provider_id is not None:
         values["provider_id"] = provider_id
-    message = await _change(tx, messages.c.key == key, values)
+    message = await _change(tx, _ANY, {"the_key": key}, values)
     assert message is not None
     tx.tallies.count("message_events_total", {"event": fate})
     if row.state != "accepted":
@@ -311,15 +298,46 @@ async def drop_bodies(tx: Writing, before: datetime) -> int:
     return (await tx.execute(statement)).rowcount
 
 
-def _mine(key: str, token: str) -> ColumnElement[bool]:
-    return and_(messages.c.key == key, messages.c.state == "sending", messages.c.token == token)
+# The updates that every message runs; the columns they set are those of the values they are run with.
+_ANY: Final = update(messages).where(messages.c.key == bindparam("the_key")).returning(messages)
+_MINE: Final = _ANY.where(messages.c.state == "sending", messages.c.token == bindparam("the_token"))
+_FRESH: Final = _ANY.where(
+    messages.c.state == "prepared",
+    messages.c.fate.is_(None),
+    messages.c.verdict.is_distinct_from("skipped"),
+)
+_BEGIN: Final = _FRESH.values(sends=messages.c.sends + 1)
+
+
+@cache
+def _prepare(name: str) -> ReturningInsert[Any, Any]:
+    new = insert(name, messages)
+    return new.on_conflict_do_update(
+        index_elements=[messages.c.key],
+        set_={"recipient": new.excluded.recipient, "template": new.excluded.template},
+        where=and_(messages.c.state == "prepared", messages.c.sends == 0),
+    ).returning(messages)
+
+
+@cache
+def _insert_body(name: str) -> ReturningInsert[Any, Any]:
+    return insert(name, bodies).on_conflict_do_nothing().returning(bodies.c.key)
+
+
+def _at(key: str, token: str) -> dict[str, str]:
+    return {"the_key": key, "the_token": token}
 
 
 async def _settle(
-    tx: Writing, condition: ColumnElement[bool], state: State, now: datetime, **values: Any
+    tx: Writing,
+    statement: ReturningUpdate[Any, Any],
+    at: Mapping[str, str],
+    state: State,
+    now: datetime,
+    **values: Any,
 ) -> Message | None:
     changed = {"state": state, "lease_until": None, "updated_at": now} | values
-    message = await _change(tx, condition, changed)
+    message = await _change(tx, statement, at, changed)
     if message is not None:
         _count(tx, message, state)
     return message
@@ -339,14 +357,16 @@ async def _unsettled(tx: Writing, key: str, now: datetime) -> AnyRow | None:
     return await tx.first(select(messages).where(condition).with_for_update())
 
 
-async def _change(tx: Writing, condition: ColumnElement[bool], values: Mapping[str, Any]) -> Message | None:
-    row = await tx.first(update(messages).where(condition).values(**values).returning(messages))
+async def _change(
+    tx: Writing, statement: ReturningUpdate[Any, Any], at: Mapping[str, str], values: Mapping[str, Any]
+) -> Message | None:
+    row = await tx.first(statement, {**values, **at})
     return None if row is None else _message(row)
 
 
 async def _freeze(tx: Writing, key: str, body: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    statement = tx.insert(bodies).values(key=key, body=dict(body), frozen_at=now)
-    if (await tx.execute(statement.on_conflict_do_nothing())).rowcount == 1:
+    row = {"key": key, "body": dict(body), "frozen_at": now}
+    if await tx.first(_insert_body(tx.dialect_name), row) is not None:
         return dict(body)
     frozen = await frozen_body(tx, key)
     assert frozen is not None

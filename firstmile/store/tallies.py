@@ -13,6 +13,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -63,6 +64,15 @@ HISTOGRAMS: Final[dict[str, Histogram]] = {
 _turn = itertools.count()
 
 
+@cache
+def _add(name: str) -> dialect.Insert:
+    new = dialect.insert(name, tallies)
+    return new.on_conflict_do_update(
+        index_elements=[tallies.c.metric, tallies.c.labels, tallies.c.slot],
+        set_={"value": tallies.c.value + new.excluded.value},
+    )
+
+
 def labels_text(labels: Mapping[str, str]) -> str:
     """Labels as they are stored."""
     return json.dumps(labels, sort_keys=True, separators=(",", ":"))
@@ -99,13 +109,8 @@ class Tallies:
             return
         name = connection.dialect.name
         slot = next(_turn) % SPREAD[name]
-        statement = dialect.insert(name, tallies)
-        statement = statement.on_conflict_do_update(
-            index_elements=[tallies.c.metric, tallies.c.labels, tallies.c.slot],
-            set_={"value": tallies.c.value + statement.excluded.value},
-        )
         await connection.execute(
-            statement,
+            _add(name),
             [
                 {"metric": metric, "labels": labels, "slot": slot, "value": float(by)}
                 for (metric, labels), by in sorted(changes.items())

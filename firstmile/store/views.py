@@ -9,15 +9,30 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import bindparam, func, literal, select, tuple_, update
+from sqlalchemy.sql.dml import ReturningInsert
 
-from firstmile.journey.instants import Instant
+from firstmile.journey.instants import Instant, from_datetime
 from firstmile.journey.journal import View
-from firstmile.store.columns import JourneyTime, Moment
+from firstmile.store.columns import JourneyTime
 from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.dialect import insert
 from firstmile.store.tables import journal, tallies, views
+
+_WAS = {"was_status": views.c.status, "was_stage": views.c.stage}
+_OVER_A_LOWER_NUMBER = (
+    update(views)
+    .where(
+        views.c.subject == bindparam("the_subject"),
+        views.c.enrolment == bindparam("the_enrolment"),
+        views.c.number < bindparam("the_number"),
+    )
+    .values(**_WAS)
+    .returning(views.c.was_status, views.c.was_stage)
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -61,10 +76,11 @@ async def write(
     now: datetime,
     enrolled_at: Instant | None = None,
 ) -> bool:
-    """Write a view, in one statement. False if one with this number or a higher one is there.
+    """Write a view, mostly in one statement. False if one with this number or a higher one is there.
 
     `enrolled_at` is looked at when the row is made; None: the first entry of the journal says it.
     """
+    key = {"subject": subject, "enrolment": enrolment}
     row = {
         "number": view.number,
         "segment": segment,
@@ -79,22 +95,13 @@ async def write(
         "ends": view.ends,
         "updated_at": now,
     }
-    first = (
-        literal(enrolled_at, JourneyTime)
-        if enrolled_at is not None
-        else _first_entry(subject, enrolment, now)
-    )
-    statement = (
-        tx.insert(views)
-        .values(row | {"subject": subject, "enrolment": enrolment, "enrolled_at": first})
-        .on_conflict_do_update(
-            index_elements=[views.c.subject, views.c.enrolment],
-            set_=row | {"was_status": views.c.status, "was_stage": views.c.stage},
-            where=views.c.number < view.number,
-        )
-        .returning(views.c.was_status, views.c.was_stage)
-    )
-    was = await tx.first(statement)
+    was = None
+    if enrolled_at is None:
+        parameters = {"the_subject": subject, "the_enrolment": enrolment, "the_number": view.number}
+        was = await tx.first(_OVER_A_LOWER_NUMBER, row | parameters)
+    if was is None:
+        began = enrolled_at if enrolled_at is not None else await _first_entry(tx, subject, enrolment, now)
+        was = await tx.first(_upsert(tx.dialect_name), row | key | {"enrolled_at": began})
     if was is None:
         return False
     if was.was_status is not None:
@@ -157,9 +164,22 @@ async def counts(db: Reading) -> list[Count]:
     ]
 
 
-def _first_entry(subject: str, enrolment: int, now: datetime) -> Any:
+@cache
+def _upsert(name: str) -> ReturningInsert[Any, Any]:
+    new = insert(name, views)
+    kept = {"subject", "enrolment", "enrolled_at", *_WAS}
+    changed = {column.name: new.excluded[column.name] for column in views.c if column.name not in kept}
+    return new.on_conflict_do_update(
+        index_elements=[views.c.subject, views.c.enrolment],
+        set_=changed | _WAS,
+        where=views.c.number < new.excluded.number,
+    ).returning(views.c.was_status, views.c.was_stage)
+
+
+async def _first_entry(db: Reading, subject: str, enrolment: int, now: datetime) -> Instant:
     here = (journal.c.subject == subject) & (journal.c.enrolment == enrolment)
-    return func.coalesce(select(func.min(journal.c.at)).where(here).scalar_subquery(), literal(now, Moment))
+    row = await db.first(select(journal.c.at).where(here).order_by(journal.c.at).limit(1))
+    return from_datetime(now) if row is None else row.at
 
 
 def _place(segment: str, status: str, stage: str | None) -> dict[str, str]:

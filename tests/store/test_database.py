@@ -85,6 +85,32 @@ async def test_writers_of_several_processes_wait_for_each_other(url: str, db: Da
         assert tuple(row) == (40, 40)
 
 
+async def test_whatever_is_cancelled_the_others_go_on(db: Database) -> None:
+    async with db.writing() as tx:
+        await profiles.write(tx, Profile("c-0"), NOW)
+
+    async def write(number: int) -> None:
+        async with db.writing() as tx:
+            await profiles.get(tx, "c-0")
+            await profiles.write(tx, Profile(f"c-{number}"), NOW)
+            tx.tallies.count("events_total", {"outcome": "accepted"})
+
+    kept = []  # an exception that is kept keeps its frames, and with them a statement that was under way
+    for turns in range(100):
+        tasks = [asyncio.create_task(write(turns * 10 + number)) for number in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in tasks[:2]:
+            task.cancel()
+        kept += await asyncio.gather(*tasks[:2], return_exceptions=True)
+        await tasks[2]
+
+    async with db.reading() as reading:
+        row = await reading.first(text("SELECT count(*), (SELECT sum(value) FROM tallies) FROM profiles"))
+        assert row is not None
+        assert row[0] == row[1] + 1 > 100
+
+
 async def test_a_naive_datetime_is_refused(db: Database) -> None:
     async with db.writing() as tx:
         with pytest.raises(StatementError, match="no time zone"):
