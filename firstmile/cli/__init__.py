@@ -18,10 +18,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from firstmile.cli import simulate, worker
+from firstmile.cli import journeys, simulate, worker
 
 # Typers whose commands join the top level, in the order of `--help`.
-GROUPS: tuple[typer.Typer, ...] = (simulate.app, worker.app)
+GROUPS: tuple[typer.Typer, ...] = (journeys.app, simulate.app, worker.app)
 
 app = typer.Typer(
     name="firstmile",

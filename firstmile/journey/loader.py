@@ -67,12 +67,12 @@ def _load(text: str, name: str, templates: Collection[str] | None, forms: Collec
         return Loaded(None, problems, document)
     journey, faults = validate(document)
     problems += [document.problem(fault.place, fault.message, key=fault.key) for fault in faults]
-    if journey is None and isinstance(document.tree, dict):
+    if problems and isinstance(document.tree, dict):
         told = (*document.refused, *(fault.place for fault in faults))
         findings = _remains(document.tree, document, told)
         find_errors(findings, templates, forms)
-        problems += findings.problems
-    return Loaded(None if errors(problems) else journey, in_order(problems), document)
+        return Loaded(None, in_order([*problems, *findings.problems]), document)
+    return Loaded(journey, in_order(problems), document)
 
 
 # What is left of a wrong file
