@@ -174,7 +174,7 @@ class Templates:
         try:
             yield
         except TemplateNotFound as error:
-            raise TemplateError(name, "the file is missing", file=error.message) from None
+            raise TemplateError(name, "the file is missing", file=str(error.name)) from None
         except TemplateSyntaxError as error:
             problem = error.message or "a syntax error"
             raise TemplateError(name, problem, file=error.name, line=error.lineno) from None

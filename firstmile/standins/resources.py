@@ -92,9 +92,7 @@ class Resources:
             " ORDER BY changed_at DESC, resource LIMIT ?",
             [f"%{text}%", limit],
         )
-        return [
-            Resource(*row[:5], json.loads(row[5]), row[6], datetime.fromisoformat(row[7])) for row in rows
-        ]
+        return [_resource(row) for row in rows]
 
     def calls(self) -> list[dict[str, Any]]:
         """Every key that was carried out, with how often it came."""
