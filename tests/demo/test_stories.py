@@ -7,6 +7,7 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
+from babel import Locale
 from email_validator import validate_email
 
 from firstmile import paths
@@ -89,6 +90,7 @@ def test_nobody_in_the_cast_can_be_reached() -> None:
 def test_a_customer_lives_somewhere_and_no_faster_than_is_allowed(customer: Customer) -> None:
     check_place(customer.timezone, customer.country, None)
     ZoneInfo(customer.timezone)
+    Locale.parse(customer.locale, sep="-")
     assert SPEEDS[customer.segment] <= FASTEST
     assert "@" not in customer.id
 
