@@ -1,6 +1,6 @@
 """How many journeys of the enterprise kind the simulator carries out in a second, on one core.
 
-    python -m benchmarks.simulator [--seconds 5]
+python -m benchmarks.simulator [--seconds 5]
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def _customers() -> Iterator[Simulation]:
     number = 0
     while True:
         number += 1
-        yield simulate(route, calendar, Subject(f"c-{number}", "Europe/Berlin", "DE", traits=TRAITS), AT, script)
+        yield simulate(
+            route, calendar, Subject(f"c-{number}", "Europe/Berlin", "DE", traits=TRAITS), AT, script
+        )
 
 
 def main(seconds: float) -> None:
