@@ -30,7 +30,7 @@ def _expressions(findings: Findings) -> Iterator[tuple[Place, str, bool]]:
     for number, rule in enumerate(findings.journey.stop_when):
         if rule.where:
             yield ("stop_when", number, "where"), rule.where, True
-    for position, step in findings.steps:
+    for position, step in findings.every_step:
         if step.when:
             yield ("steps", position, "when"), step.when, False
         if step.milestone is not None and step.milestone.where:

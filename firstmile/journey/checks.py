@@ -80,7 +80,7 @@ def unavailable(journey: Journey, *, document: Document | None = None, file: str
 
 def _unique_ids(findings: Findings) -> None:
     first: dict[str, int] = {}
-    for position, step in findings.steps:
+    for position, step in findings.every_step:
         if step.id in first:
             line = findings.document.line(("steps", first[step.id], "id"))
             where = f"it was first given in line {line}" if line else "each step needs one of its own"
@@ -89,7 +89,7 @@ def _unique_ids(findings: Findings) -> None:
 
 
 def _conditions(findings: Findings) -> None:
-    for position, step in findings.steps:
+    for position, step in findings.every_step:
         for number, condition in enumerate(step.after):
             place: Place = ("steps", position, "after", number)
             if condition.step == step.id:
@@ -106,10 +106,10 @@ def _conditions(findings: Findings) -> None:
 
 
 def _until(findings: Findings) -> None:
-    for position, step in findings.steps:
+    for position, step in findings.every_step:
         for number, milestone in enumerate(step.until):
             place: Place = ("steps", position, "until", number)
-            if milestone == step.id and step.kind == "milestone":
+            if milestone == step.id and milestone in findings.milestones:
                 findings.error(place, f"'{step.id}' would be skipped when it is reached")
             else:
                 findings.milestone(milestone, place, "in until", "'until' takes milestones")
@@ -194,8 +194,8 @@ def _moments(findings: Findings) -> None:
     for place, moment in findings.moments():
         kind = traits.get(moment.trait)
         if kind is None:
-            hint = f"there are {', '.join(dates)}" if dates else "declare it as date or date?"
-            findings.error(place, unknown("trait", moment.trait, dates, hint))
+            hint = "" if dates else "declare it as date or date?"
+            findings.error(place, unknown("date trait", moment.trait, dates, hint))
         elif not kind.startswith("date"):
             findings.error(
                 place, f"moments count from a date, and the trait '{moment.trait}' is a {kind.rstrip('?')}"
@@ -213,7 +213,7 @@ def _ends(findings: Findings) -> None:
         some = listed(endless[:5]) + (" and others" if len(endless) > 5 else "")
         findings.error(
             ("ends",),
-            f"'ends' is missing: it is required unless all that can stay open have 'within' ({some} not)",
+            f"'ends' is missing: it is required unless all that can stay open have 'within' (not so {some})",
         )
 
 

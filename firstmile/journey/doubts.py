@@ -12,7 +12,7 @@ from itertools import product
 from firstmile.journey.durations import DAY, Duration, Moment
 from firstmile.journey.expressions import ExpressionError, References, compile_expression
 from firstmile.journey.findings import Findings
-from firstmile.journey.model import Condition, Step
+from firstmile.journey.model import STAYS_OPEN, Condition, Step
 from firstmile.journey.problems import Place
 
 _WEEK = 7 * DAY
@@ -102,7 +102,7 @@ def _never(findings: Findings) -> None:
 def _impossible(condition: Condition, other: Step, step: Step, never: set[str]) -> str | None:
     if condition.outcome in ("done", "reached", "missed") and other.id in never:
         return f"nothing can reach this step: '{other.id}' never runs"
-    if condition.outcome == "missed" and other.within is None:
+    if condition.outcome == "missed" and other.kind in STAYS_OPEN and other.within is None:
         return (
             f"this branch can never be taken: '{other.id}' has no 'within', "
             "so it is not missed before the journey ends"

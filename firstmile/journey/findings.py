@@ -1,7 +1,7 @@
 """What a check works on: a journey, where it was written, and the problems found so far.
 
-The journey may be only what is left of a file that has not the shape of one: then some steps are known by
-their id alone (`unclear`), and nothing is said about places that are wrong already (`told`).
+The journey may be only what is left of a file that has not the shape of one: then some steps may have
+no kind (`kindless`), and nothing is said about places that are wrong already (`told`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class Findings:
     journey: Journey
     document: Document
     steps: list[tuple[int, Step]]
-    unclear: frozenset[str] = frozenset()
+    kindless: list[tuple[int, Step]] = field(default_factory=list)
+    """Steps of a wrong file that are of no kind, or of several: their `kind` cannot be asked for."""
     told: tuple[Place, ...] = ()
     problems: list[Problem] = field(default_factory=list)
 
@@ -55,9 +56,19 @@ class Findings:
         return {step.id: position for position, step in reversed(self.steps)}
 
     @cached_property
+    def every_step(self) -> list[tuple[int, Step]]:
+        """The steps, also those without a kind."""
+        return sorted([*self.steps, *self.kindless], key=lambda placed: placed[0])
+
+    @cached_property
+    def unclear(self) -> frozenset[str]:
+        """The ids of the steps without a kind."""
+        return frozenset(step.id for _, step in self.kindless)
+
+    @cached_property
     def ids(self) -> list[str]:
-        """Every id that is taken, in the order of the file, the unclear ones last."""
-        return [*self.by_id, *sorted(self.unclear)]
+        """Every id that is taken, in the order of the file."""
+        return list(dict.fromkeys(step.id for _, step in self.every_step))
 
     @cached_property
     def milestones(self) -> list[str]:
@@ -108,7 +119,7 @@ class Findings:
         journey = self.journey
         spans: list[tuple[Place, Span | None]] = [(("ends",), journey.ends)]
         spans.append((("onboarded", "within"), self.onboarded.within if self.onboarded else None))
-        for position, step in self.steps:
+        for position, step in self.every_step:
             spans.append((("steps", position, "wait"), step.wait))
             spans.append((("steps", position, "within"), step.within))
             if step.task is not None:

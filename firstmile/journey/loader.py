@@ -82,21 +82,18 @@ def _remains(tree: dict[str, Any], document: Document, told: tuple[Place, ...]) 
     journey = _construct(Journey, {**tree, "steps": []})
     assert isinstance(journey, Journey)
     steps: list[tuple[int, Step]] = []
-    unclear: set[str] = set()
+    kindless: list[tuple[int, Step]] = []
     raw = tree.get("steps")
     for position, item in enumerate(raw if isinstance(raw, list) else []):
-        if not isinstance(item, dict):
-            continue
-        step_id = item.get("id")
-        step = _construct(Step, item)
-        kinds = [kind for kind in KINDS if getattr(step, kind) is not None]
-        if isinstance(step, Step) and isinstance(step_id, str) and len(kinds) == 1 and step.id:
-            steps.append((position, step))
-        elif isinstance(step_id, str):
-            unclear.add(step_id)
+        step_id = item.get("id") if isinstance(item, dict) else None
+        if isinstance(step_id, str):
+            step = _construct(Step, {**item, "id": "x"}).model_copy(update={"id": step_id})
+            assert isinstance(step, Step)
+            kinds = [kind for kind in KINDS if getattr(step, kind) is not None]
+            (steps if len(kinds) == 1 else kindless).append((position, step))
     # What is wrong with a step as a whole says nothing about its fields.
     fields = tuple(place for place in told if place and not (len(place) == 2 and place[0] == "steps"))
-    return Findings(journey, document, steps, frozenset(unclear), fields)
+    return Findings(journey, document, steps, kindless, fields)
 
 
 def _construct(model: type[JourneyModel], tree: dict[str, Any]) -> JourneyModel:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from firstmile.journey.model import KINDS, Defaults, Journey, JourneyModel, Step, wrong_kinds
+from firstmile.journey.model import KINDS, Condition, Defaults, Journey, JourneyModel, Step, wrong_kinds
 from firstmile.journey.problems import Place, nearest, unknown, value_at
 from firstmile.journey.source import Document
 
@@ -71,6 +71,8 @@ def fields_of(model: type[JourneyModel]) -> dict[str, FieldInfo]:
 
 def model_in(annotation: object) -> type[JourneyModel] | None:
     """The model that a field holds: itself, in a list, or as one of several possibilities."""
+    if annotation is Condition:  # it is written as text
+        return None
     if isinstance(annotation, type) and issubclass(annotation, JourneyModel):
         return annotation
     return next(filter(None, map(model_in, get_args(annotation))), None)
@@ -178,8 +180,10 @@ def _fault(place: Place, details: ErrorDetails, document: Document) -> Fault:
             return Fault(place, f"a window (days, from, to) or 'anytime' was expected, but this is {found}")
         case "literal_error":
             options = str(context["expected"]).replace("' or '", "', '").strip("'").split("', '")
-            if isinstance(value, str):
+            if isinstance(value, str) and name in ("kind", "class"):
                 return Fault(place, unknown(name, value, options))
+            if isinstance(value, str):
+                return Fault(place, unknown("value", value, options, where=f" for '{name}'"))
             return Fault(place, f"one of {', '.join(options)} was expected, but this is {found}")
         case "too_short":
             return Fault(place, "the list is empty: it needs at least one item")

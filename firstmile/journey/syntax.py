@@ -28,6 +28,7 @@ _EXPLANATIONS = {
     r"could not find expected ':'": "a key and a ':' were expected in this line",
     r"flow mapping.*stream end": f"the '{{{{' {_UNCLOSED}",
     r"flow sequence.*stream end": f"the '[' {_UNCLOSED}",
+    r"flow node.*stream end": f"the '[' or '{{{{' {_UNCLOSED}",
     r"flow mapping.*but got": f"a ',' or the '}}}}' of the mapping was expected here: {_QUOTE}",
     r"flow sequence.*but got": f"a ',' or the ']' of the list was expected here: {_QUOTE}",
     r"expected <block end>, but found '<scalar>'": "text where none is expected: quote the whole text, "
