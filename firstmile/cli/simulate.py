@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from firstmile.cli import journeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from firstmile.journey.inputs import Subject
     from firstmile.journey.instants import Instant
-    from firstmile.journey.loader import Loaded
     from firstmile.journey.problems import Problem
     from firstmile.journey.route import Route
     from firstmile.journey.script import Script, When
@@ -110,12 +113,13 @@ def _read(journey: str, customer: str, at: str | None, script: str | None, until
         errors.append("--script: standard input holds the customer already: give one of the two as a file")
         script = None
 
-    loaded = _load(journey, errors)
-    warnings = (
-        [] if loaded is None else [problem for problem in loaded.problems if problem not in loaded.errors]
-    )
-    known = loaded.journey if loaded is not None else None
-    route = Route(known) if loaded is not None and known is not None and not loaded.errors else None
+    loaded = journeys.load(Path(journey))
+    problems = loaded if isinstance(loaded, list) else loaded.problems
+    warnings = [problem for problem in problems if problem.severity == "warning"]
+    wrong = [problem for problem in problems if problem.severity == "error"]
+    errors += map(str, wrong)
+    known = None if isinstance(loaded, list) else loaded.journey
+    route = Route(known) if known is not None and not wrong else None
 
     subject, read = None, Script()
     text = _text(customer, errors)
@@ -134,31 +138,19 @@ def _read(journey: str, customer: str, at: str | None, script: str | None, until
     return _Asked(route, subject, enrolled_at, read, _shown(script or ""), stop, warnings)
 
 
-def _load(path: str, errors: list[str]) -> Loaded | None:
-    from firstmile.journey.loader import load_checked
-
-    text = _text(path, errors)
-    if text is None:
-        return None
-    loaded = load_checked(text, path)
-    errors += map(str, loaded.errors)
-    return loaded
-
-
 def _text(path: str, errors: list[str]) -> str | None:
     content = b""
     try:
         if path == STANDARD_INPUT:
             content = sys.stdin.buffer.read()
         else:
-            with open(path, "rb") as file:  # noqa: PTH123  # the path is shown as it was written
-                content = file.read()
+            content = Path(path).read_bytes()
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        errors.append(f"{_shown(path)}:{line}: this is not UTF-8: save the file as UTF-8")
+        errors.append(f"{_shown(path)}:{line}: the file is not UTF-8: save it as UTF-8")
     except OSError as error:
-        errors.append(f"{_shown(path)}: cannot be read: {(error.strerror or str(error)).lower()}")
+        errors.append(f"{_shown(path)}: cannot be read: {error.strerror or error}")
     return None
 
 
@@ -227,21 +219,18 @@ def _remarks(
     from firstmile.journey.inputs import Command
     from firstmile.journey.script import too_late, unmet
 
-    found = {
-        line.line: f"the command was rejected: {reason}" for line, reason in simulated.simulation.rejected
-    }
-    over = f"the journey is {simulated.simulation.engine.state.life} by then"
-    for line in too_late(lines, simulated.simulation):
+    simulation = simulated.simulation
+    found = {line.line: f"the command was rejected: {reason}" for line, reason in simulation.rejected}
+    over = f"the journey is {simulation.engine.status} by then"
+    for line in too_late(lines, simulation):
         if isinstance(line.input, Command):
             found[line.line] = f"the command was rejected: {over}"
         elif not rejections_only:
             found[line.line] = f"warning: {over}"
     if not rejections_only:
-        for line in unmet(lines, simulated.simulation):
-            step = getattr(line.input, "step", "")
-            found.setdefault(
-                line.line, f"warning: '{step}' started no effect after this, so nothing met the outcome"
-            )
+        for line in unmet(lines, simulation):
+            remark = "warning: its step started no effect from then on that could meet this outcome"
+            found.setdefault(line.line, remark)
     return sorted(found.items())
 
 
@@ -280,12 +269,14 @@ def _journal(simulated: Simulated) -> Iterator[str]:
 
 
 def _print_timeline(simulated: Simulated) -> None:
-    from firstmile.journey.timeline import MARKS, render
+    from firstmile.journey.timeline import MARKS, WIDTH, render
 
-    lines = render(simulated, ascii_only=not _prints(MARKS))
+    ascii_only = not _prints(MARKS)
     if sys.stdout.isatty():
-        _in_colour(lines)
+        columns = max(60, min(WIDTH, shutil.get_terminal_size().columns))
+        _in_colour(render(simulated, columns=columns, ascii_only=ascii_only))
     else:
+        lines = render(simulated, ascii_only=ascii_only)
         _write("".join(piece.text for piece in line).rstrip() for line in lines)
 
 

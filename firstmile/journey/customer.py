@@ -46,7 +46,7 @@ def read_customer(
             problems.append(document.problem((), 'a customer is a JSON object, as in {"id": "c-1"}'))
         return ReadCustomer(None, tuple(problems))
     fields = Fields(document)
-    fields.known((*KEYS, *SIGN_UP_KEYS))
+    fields.known((*KEYS, *SIGN_UP_KEYS), hint=f"a customer has {', '.join(KEYS)}")
     default_zone = journey.defaults.timezone if journey is not None else None
     timezone, country, subdivision = (fields.text(key) for key in ("timezone", "country", "subdivision"))
     _check_place(fields, timezone, country, subdivision)
@@ -61,7 +61,7 @@ def read_customer(
         skip=_read_skip(fields, journey),
     )
     notes: list[Problem] = []
-    if route is not None and document.complete:
+    if route is not None and document.complete and isinstance(fields.value("traits"), dict | None):
         _check_traits(fields, traits, route)
         notes = _doubtful_traits(fields, traits, route)
     problems = fields.problems

@@ -20,6 +20,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?(?![\w.+-])", re.ASCII)
 _NUMBER_LIKE = re.compile(r"[-+.]*[0-9][\w.+-]*|[-+]?(?:NaN|nan|Infinity|inf)\b")
 _WORD = re.compile(r"[^\W\d]\w*")
+_TEXT = re.compile(r'"[^"\n]{0,28}"?')
 _COMMENT = re.compile(r"#|//|/\*")
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _OTHER_CONSTANTS = {"True": "true", "False": "false", "None": "null", "undefined": "null"}
@@ -83,7 +84,8 @@ class _Reading:
             self.stop(0, (), f"{self.what} is empty")
         tree = self.value((), 0)
         if self.space():
-            self.stop(self.at, (), f"{self._shown()} stands after the end: {self.what} holds one value")
+            told = f"{self._shown()} stands after the end: {self.what} holds one value"
+            self.stop(self.at, (), _mistaken(self.text, self.at) or told)
         return tree
 
     def value(self, path: Place, depth: int) -> Value:
@@ -216,7 +218,7 @@ class _Reading:
         return _mistaken(text, at) or f"a value was expected, not {self._shown()}"
 
     def _shown(self) -> str:
-        word = _WORD.match(self.text, self.at)
+        word = _WORD.match(self.text, self.at) or _TEXT.match(self.text, self.at)
         return f"'{word.group()[:30] if word else self.text[self.at]}'"
 
     def _unclosed(self, begin: int, path: Place) -> NoReturn:

@@ -126,8 +126,7 @@ def read_script(
     reading = _Reading(file, journey, route, enrolled_at)
     # Not `splitlines`: a text in JSON may hold other characters that end a line elsewhere.
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
-        if line.strip():
-            reading.read(line.rstrip("\r"), number)
+        reading.read(line, number)
     return Script(tuple(reading.inputs), tuple(reading.problems), tuple(reading.notes), tuple(reading.dates))
 
 
@@ -143,10 +142,17 @@ class _Reading:
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
         self.dates: list[Instant] = []
+        self.inside = False
 
     def read(self, text: str, number: int) -> None:
+        text = text.strip(" \t\r")
+        if not text or self.inside:
+            # Of an object over several lines only the first is reported.
+            self.inside = self.inside and text not in ("}", "},")
+            return
         document = read(text, self.file, line=number, what="the line")
-        if not document.complete and text.strip() in ("{", "["):
+        if text in ("{", "["):
+            self.inside = text == "{"
             self.problems.append(document.problem((), f"an input stands on one line, {_EXAMPLE}"))
             return
         if not isinstance(document.tree, dict) or not document.complete:
@@ -337,7 +343,7 @@ def _outcome(line: ScriptLine) -> str | None:
 def parse_until(text: str) -> When:
     """An instant, or how long after enrolment, with or without '+'. Raises `ValueError`."""
     clean = text.strip()
-    return parse_instant(clean) if _INSTANT_LIKE.match(clean) else _parse_offset(clean.removeprefix("+"))
+    return parse_instant(clean) if _INSTANT_LIKE.match(clean) else _parse_offset(clean)
 
 
 def when_problem(when: When, text: str, enrolled_at: Instant | None) -> str | None:
@@ -391,7 +397,7 @@ _INSTANT_LIKE = re.compile(r"\d{4}-")
 def _parse_when(text: str) -> When:
     clean = text.strip()
     if clean.startswith("+"):
-        return _parse_offset(clean[1:])
+        return _parse_offset(clean)
     if clean.startswith(("-", "−")):
         raise ValueError(f"'{clean}' lies before the enrolment: the first time there is is '+0 days'")
     if _INSTANT_LIKE.match(clean):
@@ -405,8 +411,16 @@ def _parse_when(text: str) -> When:
 
 def _parse_offset(text: str) -> Duration:
     if re.search(r"\b(before|after)\b", text):
-        raise ValueError(f"'{text.strip()}' is a moment, which only a journey can have: {_TIMES}")
-    return parse_duration(text)
+        raise ValueError(f"'{text.strip()}' is a moment, which only a journey has: {_TIMES}")
+    written = " ".join(text.split())
+    duration = written.removeprefix("+").strip()
+    if duration.isdecimal():
+        raise ValueError(f"'{written}' has no unit: write for instance '{written} days'")
+    try:
+        return parse_duration(duration)
+    except DurationError as error:
+        # The message quotes the duration; what was written may be more.
+        raise ValueError(str(error).replace(f"'{duration}'", f"'{written}'", 1)) from None
 
 
 def _dates(traits: Mapping[str, object]) -> list[Instant]:
