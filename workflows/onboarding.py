@@ -16,7 +16,14 @@ from collections.abc import Sequence
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutError, TimeoutType
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    FailureError,
+    RetryState,
+    TimeoutError,
+    TimeoutType,
+)
 
 from activities import signatures
 from firstmile import search_attributes
@@ -429,8 +436,12 @@ def _decode_start(args: Sequence[RawValue]) -> Start:
 
 
 def _ran_out_of_time(failure: FailureError) -> bool:
-    cause = failure.cause if isinstance(failure, ActivityError) else failure
-    return isinstance(cause, TimeoutError) and cause.type == TimeoutType.SCHEDULE_TO_CLOSE
+    """Whether an activity was given up for want of time: by a time-out, or because no retry fitted in."""
+    if not isinstance(failure, ActivityError):
+        return False
+    cause = failure.cause
+    timed_out = isinstance(cause, TimeoutError) and cause.type == TimeoutType.SCHEDULE_TO_CLOSE
+    return timed_out or failure.retry_state == RetryState.TIMEOUT
 
 
 def _reason(failure: FailureError) -> str:

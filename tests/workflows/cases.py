@@ -140,15 +140,15 @@ class Lived:
     history: WorkflowHistory
 
 
-async def live(environment: WorkflowEnvironment, case: Case, start: Start) -> Lived:
-    """Carry a case's customer through the journey, with real signals and updates."""
+async def live(environment: WorkflowEnvironment, case: Case, start: Start, **options: Any) -> Lived:
+    """Carry a case's customer through, with real signals and updates; `options` are the worker's."""
     world = World()
     for scripted in case.outcomes:
         world.script(
             scripted.step,
             EffectOutcome(scripted.outcome, 0, scripted.reason),  # type: ignore[arg-type]
         )
-    async with worker(environment.client, world, "conformance"):
+    async with worker(environment.client, world, "conformance", **options):
         handle: WorkflowHandle[Any, Finished] = await environment.client.start_workflow(
             case.segment,
             start,

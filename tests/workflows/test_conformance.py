@@ -18,7 +18,7 @@ from firstmile.journey.durations import SECOND
 from firstmile.journey.instants import Instant
 from firstmile.journey.journal import Entry
 from firstmile.journey.simulator import ScriptLine, simulate
-from tests.workflows.cases import CASES, live, route_for, start_of
+from tests.workflows.cases import CASES, Case, live, route_for, start_of
 
 _NEAR = 10 * SECOND
 
@@ -41,11 +41,19 @@ def _instants(entries: list[Entry]) -> list[tuple[str, int, Instant | None]]:
 async def test_the_workflow_writes_the_journal_of_the_simulator(
     name: str, skipping: WorkflowEnvironment
 ) -> None:
-    case = CASES[name]
+    await _conforms(CASES[name], skipping)
+
+
+@pytest.mark.parametrize("name", ["team, paused and resumed", "enterprise, everything in order"])
+async def test_replaying_at_every_task_comes_to_the_same(name: str, skipping: WorkflowEnvironment) -> None:
+    await _conforms(CASES[name], skipping, max_cached_workflows=0)
+
+
+async def _conforms(case: Case, skipping: WorkflowEnvironment, **options: Any) -> None:
     start = await start_of(case, skipping)
     assert start.calendar is not None
 
-    lived = await live(skipping, case, start)
+    lived = await live(skipping, case, start, **options)
 
     enrolled = start.enrolled_at
     lines = [ScriptLine(enrolled + offset, n, given) for n, (offset, given) in enumerate(case.inputs)]
