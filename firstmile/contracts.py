@@ -86,7 +86,7 @@ class EffectRequest:
     @property
     def resource(self) -> str:
         """What a provision sets up, whichever attempt does it: a hash of subject, enrolment and step."""
-        return _digest("resource", self.subject, self.enrolment, self.step)
+        return resource_of(self.subject, self.enrolment, self.step)
 
 
 @dataclass(slots=True, frozen=True)
@@ -100,11 +100,14 @@ class EffectOutcome:
     result: dict[str, Any] | None = None
 
 
-def effect_key(
-    subject: str, enrolment: int, step: str, purpose: str, occurrence: int, attempt: int
-) -> str:
+def effect_key(subject: str, enrolment: int, step: str, purpose: str, occurrence: int, attempt: int) -> str:
     """The key of an effect: SHA-256 of what it is, never of a run or of Temporal's attempt (DESIGN §3)."""
     return _digest("effect", subject, enrolment, step, purpose, occurrence, attempt)
+
+
+def resource_of(subject: str, enrolment: int, step: str) -> str:
+    """The name under which a provision is known to its system, whichever attempt made it."""
+    return _digest("resource", subject, enrolment, step)
 
 
 def _digest(*parts: str | int) -> str:

@@ -156,24 +156,30 @@ class Story:
         self._done: set[str] = set()
 
     def due(self, seen: Seen, day: float) -> list[Due]:
-        """What is to be done on this day, in the order of the story; nothing that was marked as done."""
-        if seen.over:
-            return []
-        return [due for due in self._candidates(seen, day) if due.id not in self._done]
+        """What is to be done on this day, in the order of the story; nothing that was marked as done.
+
+        Once the journey is over only tasks are left: a customer's call for help outlives it.
+        """
+        scenes = () if seen.over else (*self._scened(seen, day), *self._repairs(seen, day))
+        return [due for due in (*scenes, *self._tasks(seen, day)) if due.id not in self._done]
 
     def done(self, due: Due) -> None:
         """It was done: never again."""
         self._done.add(due.id)
 
-    def _candidates(self, seen: Seen, day: float) -> Iterator[Due]:
+    def _scened(self, seen: Seen, day: float) -> Iterator[Due]:
         for number, scene in enumerate(self._scenes, 1):
             moment = _moment(scene.when, seen)
             if moment is not None and moment <= day:
                 yield Due(f"scene-{number}", scene.act)
+
+    def _repairs(self, seen: Seen, day: float) -> Iterator[Due]:
         for step, since in seen.failed.items():
             if since + REPAIRED_AFTER <= day:
                 reason = "the system is back: tried again"
                 yield Due(f"retry-{step}-{since:.6f}", Orders("retry", step, reason))
+
+    def _tasks(self, seen: Seen, day: float) -> Iterator[Due]:
         for step, since in seen.tasks.items():
             work = self._work.get(step, Work())
             if since + work.days > day:

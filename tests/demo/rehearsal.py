@@ -18,6 +18,7 @@ from firstmile.journey.journal import Entry
 from firstmile.journey.loader import load
 from firstmile.journey.route import Route, route_of
 from firstmile.journey.slices import cut
+from firstmile.store.tasks import HELP
 
 FACING = ("email", "training", "survey", "checkin")
 
@@ -51,6 +52,7 @@ class Rehearsal:
         self.seen = Seen()
         self.sent: list[Note] = []
         self.rejected: list[str] = []
+        self._helped: set[str] = set()
         self._outage, self._opted_out, self._events = customer.outage, False, 0
 
     def play(self) -> Rehearsal:
@@ -103,6 +105,8 @@ class Rehearsal:
             note = Note(effect.step, effect.purpose, effect.occurrence)
             self.sent.append(note)
             self.seen.messages[note] = (now - self.at) / DAY
+        if effect.purpose == "help":
+            self._helped.add(f"{effect.step}{HELP}")
         if effect.kind == "provision" and effect.purpose == "run" and self._outage:
             self._outage -= 1
             return Outcome(effect.id, "failed", now, "HTTP 422")
@@ -118,7 +122,7 @@ class Rehearsal:
             if stop.kind == "task" or (stop.checkin is not None and stop.checkin.by == "call")
         }
         for kept, wanted in (
-            (self.seen.tasks, {step for step in by_hand if steps[step][0] == "open"}),
+            (self.seen.tasks, self._helped | {step for step in by_hand if steps[step][0] == "open"}),
             (self.seen.failed, {step for step, (phase, _) in steps.items() if phase == "failed"}),
         ):
             for step in kept.keys() - wanted:
@@ -146,6 +150,9 @@ class Rehearsal:
         self.engine.event(Event(name, f"e{self._events}", None, properties), now)
 
     def _order(self, order: Orders, now: Instant) -> None:
+        if order.command == "complete" and (order.step or "") in self._helped:
+            self._helped.discard(order.step or "")
+            return
         traits = dated(order.traits, to_datetime(self.at).date()) or None
         try:
             command = Command(

@@ -152,8 +152,10 @@ def test_an_operator_retries_every_failure_anew() -> None:
     assert first.id != second.id
 
 
-def test_nothing_is_due_once_the_journey_is_over() -> None:
-    assert story(Scene(Day(0), LOGIN)).due(Seen(over=True, tasks={"call": 0.0}), 9) == []
+def test_only_tasks_are_due_once_the_journey_is_over() -> None:
+    seen = Seen(over=True, failed={"workspace": 0.0}, tasks={"check_in/help": 1.0})
+
+    assert [due.id for due in story(Scene(Day(0), LOGIN)).due(seen, 9)] == ["complete-check_in/help-1.000000"]
 
 
 def test_traits_that_are_dates_count_from_enrolment() -> None:
