@@ -181,9 +181,8 @@ def _onboarded_and_stages(findings: Findings) -> None:
             here: Place = ("stages", number, "until")
             findings.milestone(stage.until, here, "in until", "stages end with milestones")
         elif number < len(stages) - 1:
-            findings.error(
-                ("stages", number), f"the stage '{stage.stage}' never ends: name the milestone in 'until'"
-            )
+            name = f"the stage '{stage.stage}'" if stage.stage else "this stage"
+            findings.error(("stages", number, "until"), f"{name} never ends: name the milestone in 'until'")
 
 
 def _moments(findings: Findings) -> None:

@@ -420,7 +420,9 @@ def _read_condition(value: object) -> Condition:
     if isinstance(value, Condition):
         return value
     if not isinstance(value, str):
-        raise ValueError(f'the id of a step was expected, not {value!r}: quote this: "{value}"')
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        hint = f'quote this: "{value}"' if number else "write for instance 'welcome' or 'reached first_value'"
+        raise ValueError(f"the id of a step was expected{f', not {value}' if number else ''}: {hint}")
     words = value.split()
     if len(words) == 1:
         outcome, step = "settled", words[0]

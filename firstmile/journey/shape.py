@@ -97,7 +97,7 @@ def validate(document: Document) -> tuple[Journey | None, list[Fault]]:
         ]
     tree = copy.deepcopy(document.tree)
     empty = list(_empty(tree, Journey, ()))
-    faults = [Fault(place, "nothing stands here: write a value, or leave out the key") for place in empty]
+    faults = [Fault(place, _nothing(document.written.get(place))) for place in empty]
     journey: Journey | None = None
     try:
         journey = Journey.model_validate(tree, by_alias=True, by_name=False)
@@ -112,6 +112,12 @@ def validate(document: Document) -> tuple[Journey | None, list[Fault]]:
         faults += _kinds(tree, faults)
     faults = [fault for fault in faults if not _inside(fault.place, document.refused)]
     return (None if faults else journey), faults
+
+
+def _nothing(written: str | None) -> str:
+    if written:
+        return f'YAML takes {written} for nothing: quote this: "{written}"'
+    return "nothing stands here: write a value, or leave out the key"
 
 
 def _kinds(tree: dict[str, Any], told: list[Fault]) -> Iterator[Fault]:
