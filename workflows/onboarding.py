@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.common import RawValue
@@ -372,9 +373,15 @@ class Onboarding:
         )
 
     async def _prepared(self) -> Start:
+        """The start of a bare Temporal client, completed; what cannot be mended ends the workflow."""
+        bare = replace(
+            self._start,
+            segment=workflow.info().workflow_type,
+            enrolled_at=self._start.enrolled_at or self._real_now(),
+        )
         start: Start = await workflow.execute_local_activity(
             signatures.PREPARE,
-            self._start,
+            bare,
             result_type=Start,
             start_to_close_timeout=signatures.START_TO_CLOSE,
         )

@@ -49,6 +49,8 @@ def worker(
         logging.basicConfig(
             level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
+        for chatty in ("alembic", "httpx", "temporalio.worker"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         asyncio.run(serve(settings, cached=cached))
     except (FirstmileError, SettingsError) as error:
         typer.echo(str(error), err=True)
@@ -96,6 +98,7 @@ def activities_of(settings: Settings, database: Database) -> Sequence[Callable[.
     """Every activity, with what it works with."""
     from activities.assign import AssignOwner
     from activities.messages import Mailroom, SendMessages
+    from activities.prepare import PrepareStart
     from activities.provision import Provision
     from activities.recording import WriteRecords
     from activities.tasks import OpenTask
@@ -104,15 +107,15 @@ def activities_of(settings: Settings, database: Database) -> Sequence[Callable[.
     from firstmile.mail.composing import Letterhead
     from firstmile.mail.message import Address
     from firstmile.mail.recipients import Safety
-    from firstmile.mail.sending import Post
     from firstmile.mail.sendgrid_transport import SendGrid
+    from firstmile.mail.sending import Post
     from firstmile.mail.templates import Templates
     from firstmile.provisioning import System, Webhooks
 
     key = settings.sendgrid_api_key
     standin = settings.mail_transport == "standin"
     transport = SendGrid(
-        key.get_secret_value() if key is not None else "a stand-in needs none",
+        key.get_secret_value() if key is not None else "standin",
         host=settings.sendgrid_host,
         timeout=settings.sendgrid_timeout.total_seconds(),
         settles_after=timedelta(seconds=0) if standin else timedelta(minutes=5),
@@ -143,6 +146,7 @@ def activities_of(settings: Settings, database: Database) -> Sequence[Callable[.
         AssignOwner(tools).assign_owner,
         OpenTask(tools).open_task,
         WriteRecords(tools).write_records,
+        PrepareStart(tools).prepare_start,
     ]
 
 
