@@ -1,0 +1,161 @@
+"""The one door to Temporal's client: whatever the console can do, the API, the CLI and `starter.py` can.
+
+`Service` is the face; each part of it is a module here. What it raises is in `firstmile.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from temporalio.client import Client
+
+from firstmile.contracts import CommandRequest
+from firstmile.journey.journal import View
+from firstmile.links import Target
+from firstmile.publishing import Publishing, publish
+from firstmile.service.answers import Answers, Preferences, Question
+from firstmile.service.commanding import Commanding, Done
+from firstmile.service.enrolling import STALE, Enrolled, Enrolling, Swept
+from firstmile.service.events import EventOutcome, Events, ProductEvent
+from firstmile.service.premises import Premises, clock
+from firstmile.service.standing import FoundPage, Reading, Standing
+from firstmile.settings import Settings
+from firstmile.store import metrics
+from firstmile.store.database import Database
+from firstmile.store.holds import Hold
+from firstmile.store.metrics import Snapshot
+from firstmile.store.views import Count
+
+
+class Service:
+    """Everything that can be asked of Firstmile from outside. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        client: Client,
+        database: Database,
+        settings: Settings,
+        now: Callable[[], datetime] = clock,
+    ) -> None:
+        self.settings = settings
+        self._premises = Premises(client, database, settings, now)
+        events = Events(self._premises)
+        self._events = events
+        self._enrolling = Enrolling(self._premises, events)
+        self._commanding = Commanding(self._premises)
+        self._reading = Reading(self._premises)
+        self.answers = Answers(self._premises, events)
+
+    # Signing up
+
+    async def enrol(self, body: object) -> Enrolled:
+        """Start a customer from the body of a sign-up (see `Enrolling.enrol`)."""
+        return await self._enrolling.enrol(body)
+
+    async def sweep(self, older_than: timedelta = STALE) -> Swept:
+        """Finish or remove sign-ups that got stuck, hand over parked events, write what was counted."""
+        return await self._enrolling.sweep(older_than)
+
+    # Events and commands
+
+    async def event(self, event: ProductEvent) -> EventOutcome:
+        """Pass a product event on (see `Events.event`)."""
+        return await self._events.event(event)
+
+    async def command(
+        self, subject: str, name: str, request: CommandRequest, *, key: str | None = None
+    ) -> Done:
+        """Carry out an operator's command (see `Commanding.command`)."""
+        return await self._commanding.command(subject, name, request, key=key)
+
+    async def hold(
+        self, scope: str, value: str | None, *, reason: str, actor: str, until: datetime | None = None
+    ) -> Hold:
+        """Let messages wait, with Temporal or without."""
+        return await self._commanding.hold(scope, value, reason=reason, actor=actor, until=until)
+
+    async def release(self, scope: str, value: str | None, *, actor: str) -> int:
+        """Let messages go out again. Returns how many holds were released."""
+        return await self._commanding.release(scope, value, actor=actor)
+
+    async def holds(self) -> list[Hold]:
+        """The holds in force."""
+        return await self._commanding.holds()
+
+    # Questions
+
+    async def status(self, subject: str) -> Standing:
+        """Where a customer stands and what comes next, from the store."""
+        return await self._reading.status(subject)
+
+    async def live(self, subject: str) -> View:
+        """The workflow's own answer, now."""
+        return await self._reading.live(subject)
+
+    async def find(
+        self,
+        *,
+        segment: str | None = None,
+        status: str | None = None,
+        stage: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> FoundPage:
+        """A page of customers."""
+        return await self._reading.find(
+            segment=segment, status=status, stage=stage, cursor=cursor, limit=limit
+        )
+
+    async def counts(self) -> list[Count]:
+        """How many customers there are by segment, status and stage."""
+        return await self._reading.counts()
+
+    async def metrics(self) -> Snapshot:
+        """The numbers of the business."""
+        await self._premises.flush()
+        async with self._premises.reading() as db:
+            return await metrics.snapshot(db, self._premises.now())
+
+    # Pages
+
+    async def question(self, target: Target) -> Question:
+        """What a customer's link asks."""
+        return await self.answers.question(target)
+
+    async def preferences(self, target: Target) -> Preferences:
+        """What a customer wants to be sent."""
+        return await self.answers.preferences(target)
+
+    # The house
+
+    async def publish(self) -> Publishing:
+        """Check and publish the journeys and templates of the settings' folders."""
+        settings, now = self.settings, self._premises.now()
+        return await publish(
+            self._premises.database, settings.journeys_folder(), settings.templates_folder(), now
+        )
+
+    async def ready(self) -> None:
+        """Return if the store answers. Raises `StoreAway`."""
+        async with self._premises.reading():
+            await self._premises.database.ready()
+
+    async def close(self) -> None:
+        """Write what was counted. The client and the store belong to whoever opened them."""
+        await self._premises.flush()
+
+
+__all__ = [
+    "STALE",
+    "Done",
+    "Enrolled",
+    "EventOutcome",
+    "FoundPage",
+    "Preferences",
+    "ProductEvent",
+    "Question",
+    "Service",
+    "Standing",
+    "Swept",
+]

@@ -1,0 +1,252 @@
+"""Enrolling: from a sign-up to a running workflow, once, whatever is repeated or falls over on the way.
+
+The enrolment row decides (DESIGN §2.1). It is written with the profile, in one transaction, before the
+workflow is started, and says `started` when the workflow is known to run. In between, whoever repeats the
+sign-up goes on where it stopped, and `sweep` tidies up after those who do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+from urllib.parse import quote
+
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from firstmile import search_attributes, signup
+from firstmile.contracts import Start
+from firstmile.errors import FirstmileError, SignUpDiffers, SignUpRefused, StoreAway
+from firstmile.journey.calendar import Calendar
+from firstmile.journey.engine import enrol as enrolled_engine
+from firstmile.journey.inputs import Subject
+from firstmile.journey.instants import Instant, format_instant, from_datetime
+from firstmile.journey.route import Route, route_of
+from firstmile.journey.script import Script, reach
+from firstmile.journey.slices import cut
+from firstmile.publishing import routes
+from firstmile.service.events import Events
+from firstmile.service.premises import PATIENCE, Premises, is_not_found, temporal_errors, workflow_id
+from firstmile.signup import SignUp
+from firstmile.store import enrolments, parked, published
+from firstmile.store.enrolments import Enrolment, NewEnrolment
+
+STALE = timedelta(minutes=2)
+"""How long a row may stay `starting` before `sweep` looks at it: far longer than a start may take."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The answer to a sign-up. `same`: it was seen before, and the answer is what it was then."""
+
+    outcome: Literal["started", "same"]
+    response: dict[str, Any]
+
+    @property
+    def subject(self) -> str:
+        """The customer's id."""
+        return str(self.response["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep did: rows that turned out started, rows removed, parked events delivered or expired."""
+
+    started: int = 0
+    removed: int = 0
+    delivered: int = 0
+    expired: int = 0
+
+
+class Enrolling:
+    """The part of the service that starts customers."""
+
+    def __init__(self, premises: Premises, events: Events) -> None:
+        self._premises = premises
+        self._events = events
+
+    async def enrol(self, body: object) -> Enrolled:
+        """Start a customer, or say that this was done before.
+
+        Raises `SignUpRefused`, `SignUpDiffers` (this id has another body), or a retryable error; after one of
+        those, repeat the sign-up.
+        """
+        body = signup.unwrapped(body)
+        known = await self._known(body)
+        if known is not None and known.state == "started":
+            return Enrolled("same", known.response)
+        sign_up, version = await self._read(body, known)
+        while True:
+            registered = await self._register(sign_up, version, body)
+            row = registered.enrolment
+            if registered.outcome == "different":
+                raise SignUpDiffers(sign_up.id, row.response)
+            if row.state == "started":
+                return Enrolled("same", row.response)
+            if await self._start(sign_up, row):
+                return Enrolled("started" if registered.outcome == "created" else "same", row.response)
+
+    async def sweep(self, older_than: timedelta = STALE) -> Swept:
+        """Finish or remove what stayed `starting`, and hand over parked events."""
+        premises = self._premises
+        stale = premises.now() - older_than
+        started = removed = delivered = 0
+        async with premises.reading() as db:
+            rows = await enrolments.stale_starting(db, stale)
+            waiting = await parked.deliverable(db)
+        for row in rows:
+            if await self._runs(row.subject):
+                async with premises.writing() as tx:
+                    await enrolments.mark_started(tx, row.subject, row.number)
+                waiting.append(row.subject)
+                started += 1
+            else:
+                # Nobody was told that it was accepted: whoever signed up repeats it.
+                async with premises.writing() as tx:
+                    gone = await enrolments.remove_starting(tx, row.subject, row.number, stale)
+                removed += 1 if gone else 0
+        for subject in dict.fromkeys(waiting):
+            try:
+                delivered += await self._events.deliver_parked(subject)
+            except RPCError as error:  # something about this one: the others go on
+                _logger.warning("parked events of %s were not delivered: %s", subject, error.status.name)
+        async with premises.writing() as tx:
+            expired = await parked.expire(tx, premises.now())
+        await premises.flush()
+        return Swept(started, removed, delivered, expired)
+
+    # Enrolling, step by step
+
+    async def _known(self, body: object) -> Enrolment | None:
+        """The row from before, if this id signed up with this body. Raises `SignUpDiffers`."""
+        subject = signup.subject_of(body)
+        if subject is None or not isinstance(body, dict):
+            return None
+        async with self._premises.reading() as db:
+            row = await enrolments.latest(db, subject)
+        if row is not None and row.request_hash != _hash(body):
+            raise SignUpDiffers(subject, row.response)
+        return row
+
+    async def _read(self, body: object, known: Enrolment | None) -> tuple[SignUp, int]:
+        """The sign-up, and the version to start on: the current one, or that of an earlier attempt."""
+        segment = body.get("segment") if isinstance(body, dict) else None
+        async with self._premises.reading() as db:
+            if known is not None:
+                version = await published.get(db, known.segment, known.version)
+            else:
+                version = await published.current(db, segment) if isinstance(segment, str) else None
+            found = {version.segment: version} if version else await self._premises.shelf.current(db)
+        # The first time, this loads the world's holidays: not on the event loop.
+        sign_up = await asyncio.to_thread(signup.read, body, routes(found))
+        return sign_up, found[sign_up.segment].version
+
+    async def _register(self, sign_up: SignUp, version: int, body: object) -> enrolments.Registered:
+        assert isinstance(body, dict)
+        now = self._premises.now()
+        new = NewEnrolment(
+            subject=sign_up.id,
+            segment=sign_up.segment,
+            version=version,
+            request_hash=_hash(body),
+            response={
+                "id": sign_up.id,
+                "segment": sign_up.segment,
+                "version": version,
+                "enrolment": 1,
+                "enrolled_at": format_instant(from_datetime(now)),
+                "status_url": f"/v1/onboardings/{quote(sign_up.id)}",
+            },
+            enrolled_at=now,
+            speed=sign_up.speed,
+        )
+        async with self._premises.writing() as tx:
+            return await enrolments.register(tx, new, sign_up.profile(), now)
+
+    async def _start(self, sign_up: SignUp, row: Enrolment) -> bool:
+        """Start the workflow of a row. False if a sweep removed the row meanwhile: register it again."""
+        premises = self._premises
+        async with premises.reading() as db:
+            canonical = await premises.shelf.canonical(db, row.segment, row.version)
+        if canonical is None:
+            raise StoreAway(f"version {row.version} of '{row.segment}' is not in the store: publish it again")
+        start = await asyncio.to_thread(_start_of, sign_up, row, canonical)
+        try:
+            with temporal_errors():
+                await premises.client.start_workflow(
+                    row.segment,
+                    start.start,
+                    id=workflow_id(row.subject),
+                    task_queue=premises.settings.task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    search_attributes=search_attributes.at_start(row.segment, row.version, start.stage),
+                    static_summary=f"{row.segment}, version {row.version}",
+                    rpc_timeout=PATIENCE,
+                )
+        except WorkflowAlreadyStartedError:
+            # Somebody who repeated the sign-up, or an attempt whose answer was lost, was quicker.
+            pass
+        async with premises.writing() as tx:
+            if not await enrolments.mark_started(tx, row.subject, row.number):
+                return False
+        try:
+            await self._events.deliver_parked(row.subject)
+        except FirstmileError as error:
+            _logger.warning("parked events of %s wait for the sweep: %s", row.subject, error)
+        return True
+
+    async def _runs(self, subject: str) -> bool:
+        try:
+            with temporal_errors():
+                await self._premises.workflow(subject).describe(rpc_timeout=PATIENCE)
+        except RPCError as error:
+            if is_not_found(error):
+                return False
+            raise
+        except ValueError:  # a status that this SDK does not know (FACTS: Temporal's own pause)
+            pass
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    start: Start
+    stage: str | None
+
+
+def _start_of(sign_up: SignUp, row: Enrolment, canonical: str) -> _Starting:
+    """Everything that the engine will read, and the stage that the customer begins in."""
+    route = route_of(canonical)
+    subject, enrolled_at = sign_up.subject(route, row.number), from_datetime(row.enrolled_at)
+    slice_ = cut(
+        subject.timezone, enrolled_at, _latest_end(route, subject, enrolled_at), subject.country,
+        subject.subdivision,
+    )  # fmt: skip
+    engine = enrolled_engine(route, Calendar(slice_), subject, enrolled_at)
+    start = Start(
+        subject=subject,
+        segment=row.segment,
+        journey=canonical,
+        calendar=slice_,
+        enrolled_at=enrolled_at,
+        speed=row.speed,
+    )
+    return _Starting(start, engine.stage)
+
+
+def _latest_end(route: Route, subject: Subject, enrolled_at: Instant) -> Instant:
+    return reach(route.journey, subject, Script(), enrolled_at)
+
+
+def _hash(body: Mapping[str, Any]) -> str:
+    return enrolments.request_hash(body)
+
+
+__all__ = ["STALE", "Enrolled", "Enrolling", "SignUpRefused", "Swept"]

@@ -1,0 +1,253 @@
+"""What tests of the ways in share: a service on a real store, with a real Temporal or with none.
+
+`Town` is a service whose customers really run, on a time-skipping server, with a worker whose effects succeed
+at once and write their records into the store. `Nowhere` stands in for a client while Temporal is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import pytest
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activities import signatures
+from firstmile import connection, settings
+from firstmile.contracts import EffectOutcome, EffectRequest, Records
+from firstmile.journey.instants import from_datetime
+from firstmile.service import Service
+from firstmile.store import owners, records, schema
+from firstmile.store.database import Database
+from firstmile.store.owners import Person
+from workflows.onboarding import Onboarding
+
+T = TypeVar("T")
+
+JOURNEY = """\
+journey: small
+version: 1
+title: A small journey
+traits: {plan: text, seats: number?}
+onboarded: {milestone: first_value, within: 14 days}
+ends: 60 days
+stages:
+  - {stage: sign-up, until: first_value}
+  - {stage: mastery}
+steps:
+  - id: specialist
+    assign: {team: onboarding}
+  - id: welcome
+    title: Welcome
+    after: [specialist]
+    email: {template: welcome, class: transactional}
+  - id: first_value
+    title: First report
+    milestone: {event: report.published, times: 2}
+    within: 14 days
+  - id: tips
+    after: [welcome]
+    wait: 2 days
+    email: {template: tips}
+  - id: nps
+    title: Would you recommend us?
+    after: [welcome]
+    survey: {kind: nps, template: nps, low: 6}
+    within: 30 days
+  - id: check_in
+    after: [welcome]
+    checkin: {template: check_in, every: 20 days, times: 2}
+  - id: call
+    after: [missed first_value]
+    task: {title: Call the customer, owner: specialist}
+"""
+
+SIGN_UP: dict[str, Any] = {
+    "id": "c-1",
+    "segment": "small",
+    "email": "jonas@weber.example",
+    "name": "Jonas Weber",
+    "company": "Weber & Partner",
+    "timezone": "Europe/Berlin",
+    "country": "DE",
+    "locale": "de",
+    "traits": {"plan": "pro", "seats": 12},
+}
+
+
+class Clock:
+    """A clock that stands where it is put."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 3, 6, 9, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def forward(self, by: timedelta) -> None:
+        self.at += by
+
+
+class Nowhere:
+    """A client of a Temporal that does not answer; with `started`, it answers starts and signals."""
+
+    def __init__(self, *, away: bool = True) -> None:
+        self.away = away
+        self.finished: set[str] = set()
+        self.starts: list[dict[str, Any]] = []
+        self.signals: list[tuple[str, Any]] = []
+
+    def _answer(self) -> None:
+        if self.away:
+            raise RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
+
+    async def start_workflow(self, workflow: str, arg: Any, **options: Any) -> None:
+        self._answer()
+        self.starts.append({"workflow": workflow, "start": arg, **options})
+
+    def get_workflow_handle(self, workflow_id: str, **_: Any) -> _NoHandle:
+        return _NoHandle(self, workflow_id)
+
+
+@dataclass
+class _NoHandle:
+    client: Nowhere
+    id: str
+
+    async def _there(self) -> None:
+        self.client._answer()
+        known = {start["id"] for start in self.client.starts}
+        if self.id not in known or self.id in self.client.finished:
+            raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+
+    async def signal(self, name: str, arg: Any, **_: Any) -> None:
+        await self._there()
+        self.client.signals.append((self.id, arg))
+
+    async def describe(self, **_: Any) -> None:
+        self.client._answer()
+        if self.id not in {start["id"] for start in self.client.starts}:
+            raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+
+    async def execute_update(self, *_: Any, **__: Any) -> None:
+        await self._there()
+
+
+def folders(place: Path, journey: str = JOURNEY) -> settings.Settings:
+    """Settings with folders of their own: one small journey, and templates that exist."""
+    (place / "journeys").mkdir(parents=True, exist_ok=True)
+    (place / "journeys" / "small.yaml").write_text(journey)
+    shipped = Path(__file__).parents[1] / "templates"
+    for name, like in (
+        ("welcome", "team_welcome"),
+        ("tips", "team_invite"),
+        ("nps", "nps"),
+        ("check_in",) * 2,
+    ):
+        if not (place / "templates" / name).exists():
+            shutil.copytree(shipped / like, place / "templates" / name)
+    if not (place / "templates" / "_layout").exists():
+        shutil.copytree(shipped / "_layout", place / "templates" / "_layout")
+    return settings.Settings(
+        state_dir=place,
+        journeys=place / "journeys",
+        templates=place / "templates",
+        task_queue=f"queue-{place.name}",
+        public_url="http://test",
+    )
+
+
+@asynccontextmanager
+async def opened(
+    place: Path, client: object, now: Callable[[], datetime] | None = None
+) -> AsyncIterator[Service]:
+    """A service on a store of its own, with the small journey published and one specialist."""
+    chosen = folders(place)
+    await schema.upgrade(chosen.database_url)
+    database = Database(chosen.database_url)
+    try:
+        options: dict[str, Any] = {} if now is None else {"now": now}
+        service = Service(cast(Client, client), database, chosen, **options)
+        await service.publish()
+        async with database.writing() as tx:
+            await owners.put(tx, Person("ann", "Ann Becker", "onboarding"))
+            await owners.put(tx, Person("bo", "Bo Berg", "onboarding", active=False))
+        yield service
+        await service.close()
+    finally:
+        await database.close()
+
+
+def database_of(service: Service) -> Database:
+    """The store behind a service."""
+    return service._premises.database
+
+
+def activities(database: Database) -> Sequence[Callable[..., Any]]:
+    """Effects that succeed at once, and write their records as the real ones do."""
+
+    def effect(name: str) -> Callable[..., Any]:
+        @activity.defn(name=name)
+        async def carry_out(request: EffectRequest) -> EffectOutcome:
+            now = datetime.now(UTC)
+            at = request.clock.journey(from_datetime(now))
+            result = {"owner": "ann"} if request.kind == "assign" else None
+            async with database.writing() as tx:
+                if request.kind == "assign":
+                    await owners.assign(tx, "onboarding", request.subject, 1, request.step, now)
+                await records.write(tx, request.records, now, succeeded=True, outcome_at=at)
+            return EffectOutcome("done", at, result=result)
+
+        return carry_out
+
+    @activity.defn(name=signatures.RECORD)
+    async def write_records(carried: Records) -> None:
+        async with database.writing() as tx:
+            await records.write(tx, carried, datetime.now(UTC))
+
+    return [*(effect(name) for name in set(signatures.EFFECTS.values())), write_records]
+
+
+@asynccontextmanager
+async def town(place: Path) -> AsyncIterator[Service]:
+    """A service whose customers run."""
+    server = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
+        data_converter=pydantic_data_converter,
+    )
+    async with server:
+        await connection.ensure_search_attributes(server.client)
+        async with opened(place, server.client) as service:
+            working = Worker(
+                server.client,
+                task_queue=service.settings.task_queue,
+                workflows=[Onboarding],
+                activities=activities(database_of(service)),
+                workflow_runner=UnsandboxedWorkflowRunner(),
+            )
+            async with working:
+                yield service
+
+
+async def until(look: Callable[[], Awaitable[T]], right: Callable[[T], bool], seconds: float = 20) -> T:
+    """Look until what is seen is right."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        seen = await look()
+        if right(seen):
+            return seen
+        if asyncio.get_running_loop().time() > deadline:
+            pytest.fail(f"still not so after {seconds} seconds: {seen}")
+        await asyncio.sleep(0.02)
