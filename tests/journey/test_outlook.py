@@ -93,7 +93,7 @@ def test_what_is_past_says_what_became_of_it() -> None:
     assert rows["login"].why == "reached Fri 6 Mar 16:00"
     assert rows["nudge"].why == "skipped Fri 6 Mar 16:00: login was reached"
     assert rows["goal"].why == "missed Fri 20 Mar 04:00: the deadline passed"
-    assert rows["rescue"].why == "waits for somebody to complete it, until the journey ends (Tue 5 May 05:00)"
+    assert rows["rescue"].why == "waits for somebody to complete it, until the journey ends (Tue 5 May 04:00)"
 
 
 def test_what_comes_late_says_so() -> None:
