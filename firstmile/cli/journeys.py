@@ -107,10 +107,10 @@ def load(file: Path) -> Loaded | list[Problem]:
         return [Problem(str(file), line, "", "the file is not UTF-8: save it as UTF-8")]
     except OSError as error:
         return [Problem(str(file), None, "", f"cannot be read: {error.strerror or error}")]
-    return load_checked(text, str(file), templates=_beside(file, "templates"), forms=_beside(file, "forms"))
+    return load_checked(text, str(file), templates=beside(file, "templates"), forms=beside(file, "forms"))
 
 
-def _beside(file: Path, folder: str) -> list[str] | None:
+def beside(file: Path, folder: str) -> list[str] | None:
     """The templates or forms that a journey may name: beside its folder, or in the working directory.
 
     None if there is no such folder: then nothing can be looked up.
