@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firstmile.demo.observer import Sight
+from firstmile.demo.surroundings import Surroundings
 from firstmile.demo.words import plainly, upcoming
 from firstmile.journey.durations import DAY
 
@@ -45,7 +46,11 @@ class Places:
     inbox: str
     temporal: str
     metrics: str
-    systems: str
+
+    @classmethod
+    def of(cls, place: Surroundings) -> Places:
+        """The addresses of a stack."""
+        return cls(f"{place.web}/console", f"{place.inbox}/", f"{place.temporal_ui}/", f"{place.web}/metrics")
 
     def rows(self) -> list[tuple[str, str]]:
         """Name and address."""

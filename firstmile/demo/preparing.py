@@ -21,8 +21,13 @@ async def prepare(place: Surroundings, colleagues: Iterable[Colleague]) -> None:
     database = Database(place.database_url)
     try:
         await publish(database, place.journeys, place.templates, datetime.now(UTC))
-        async with database.writing() as tx:
-            for one in colleagues:
-                await owners.put(tx, owners.Person(one.id, one.name, one.team, one.email))
+        await colleagues_known(database, colleagues)
     finally:
         await database.close()
+
+
+async def colleagues_known(database: Database, colleagues: Iterable[Colleague]) -> None:
+    """Let the colleagues be known, so that journeys can assign them."""
+    async with database.writing() as tx:
+        for one in colleagues:
+            await owners.put(tx, owners.Person(one.id, one.name, one.team, one.email))

@@ -123,6 +123,8 @@ class Process:
         watched: Watchdog,
     ) -> None:
         self.name, self.log = name, directory / f"{name}.log"
+        self.is_stopping = False
+        self._command, self._environ, self._directory = command, dict(environ), directory
         self._watchdog = watched
         # Not asyncio's: between its forking and its returning there is room for a Ctrl-C, and a lost process.
         with self.log.open("ab") as output:
@@ -132,10 +134,20 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=directory,
-                env=dict(environ),
+                env=self._environ,
                 start_new_session=True,
             )
         watched.watch(self.pid)
+
+    def again(self) -> Process:
+        """The same, started anew."""
+        return Process(
+            self.name,
+            self._command,
+            environ=self._environ,
+            directory=self._directory,
+            watched=self._watchdog,
+        )
 
     @property
     def pid(self) -> int:
@@ -168,6 +180,7 @@ class Process:
 
     async def stop(self, grace: float = GRACE) -> bool:
         """Ask it to end, and kill its group after so many seconds. False if it had to be killed."""
+        self.is_stopping = True
         self._process.terminate()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.ended(), grace)

@@ -25,7 +25,8 @@ def show(console: Console, summaries: Sequence[Summary], findings: Sequence[Find
             "Nothing was lost, nothing was doubled, nobody is stuck.", style="green", highlight=False
         )
         return
-    console.print(f"{len(findings)} things are not as they should be:", style="bold red", highlight=False)
+    what = "1 thing is" if len(findings) == 1 else f"{len(findings)} things are"
+    console.print(f"{what} wrong:", style="bold red", highlight=False)
     for found in findings[:_WORST]:
         who = found.customer or "nobody's"
         console.print(Text(f"  {found.kind:<10} {who:<12} {found.text}"))
@@ -34,18 +35,17 @@ def show(console: Console, summaries: Sequence[Summary], findings: Sequence[Find
 
 
 def _table(summaries: Sequence[Summary]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=len(summaries) > 1)
-    total = Text("all")
-    table.add_column("segment", footer=total)
-    for name in ("started", "finished", "onboarded"):
-        table.add_column(name, justify="right", footer=_sum(summaries, name))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_footer=len(summaries) > 1)
+    table.add_column("segment", footer=Text("all"), no_wrap=True)
+    for name in ("started", "onboarded"):
+        table.add_column(name, justify="right", no_wrap=True, footer=_sum(summaries, name))
     # A median of medians would say nothing.
-    table.add_column("first value", justify="right")
+    table.add_column("first value", justify="right", no_wrap=True)
     for name in ("messages", "answers", "stuck", "lost", "doubled"):
-        table.add_column(name, justify="right", footer=_sum(summaries, name))
+        table.add_column(name, justify="right", no_wrap=True, footer=_sum(summaries, name))
     for one in summaries:
         value = "–" if one.first_value is None else f"{one.first_value:.1f} d"
-        numbers = (one.started, one.finished, one.onboarded)
+        numbers = (one.started, one.onboarded)
         bad = (one.stuck, one.lost, one.doubled)
         table.add_row(
             plainly(one.segment),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ from firstmile.demo.evidence import books, gather
 from firstmile.demo.observer import Observer
 from firstmile.demo.preparing import prepare
 from firstmile.demo.processes import NotReady, ProcessDied
+from firstmile.demo.signals import cancelled_by_signals
 from firstmile.demo.stack import Stack
 from firstmile.demo.surroundings import FAMILIAR, Ports, Surroundings
 from firstmile.errors import FirstmileError
@@ -72,11 +72,8 @@ def run(options: Options, console: Console) -> int:
 
 
 async def _interruptible(options: Options, directory: Path, console: Console) -> int:
-    """The demo, ended in order by Ctrl-C, by SIGTERM, and by a terminal that is closed."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, task.cancel)
+    """The demo, with a word for every way in which it can end."""
+    cancelled_by_signals()
     screen = display(console)
     try:
         return await _demo(options, directory, console, screen)
@@ -104,7 +101,7 @@ async def _demo(options: Options, directory: Path, console: Console, screen: Dis
     stack = Stack.running(place, workers=options.workers, prepare=lambda: prepare(place, COLLEAGUES))
     async with stack as running, httpx.AsyncClient(timeout=20, trust_env=False) as client:
         screen.say(f"Everything runs after {time.monotonic() - began:.1f} seconds.")
-        screen.begin(places(place))
+        screen.begin(Places.of(place))
         database = Database(place.database_url)
         actors = Actors(place, options.cast, options.speeds, client)
         try:
@@ -181,17 +178,6 @@ class Showing:
         while True:
             await self.once()
             await asyncio.sleep(REDRAW)
-
-
-def places(place: Surroundings) -> Places:
-    """The addresses worth opening."""
-    return Places(
-        console=f"{place.web}/console",
-        inbox=f"{place.inbox}/",
-        temporal=f"{place.temporal_ui}/",
-        metrics=f"{place.web}/metrics",
-        systems=f"{place.systems}/",
-    )
 
 
 def console() -> Console:

@@ -22,6 +22,7 @@ from firstmile.demo.surroundings import Surroundings, address
 PATIENCE: Final = 60.0
 """Seconds that a process may take until it answers; slow machines are slow."""
 
+_LOOK: Final = 0.2
 _BIN = Path(sys.executable).parent
 _KINDS = {1: "Text", 2: "Keyword", 3: "Int", 4: "Double", 5: "Bool", 6: "Datetime", 7: "KeywordList"}
 
@@ -65,13 +66,17 @@ class Stack:
 
     async def died(self) -> ProcessDied:
         """Wait until any process ends by itself; the error that this is."""
-        waiting = [asyncio.ensure_future(process.ended()) for process in self._processes]
-        try:
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            return next(iter(done)).result()
-        finally:
-            for one in waiting:
-                one.cancel()
+        while True:
+            for process in self._processes:
+                if not process.is_running and not process.is_stopping:
+                    return await process.ended()
+            await asyncio.sleep(_LOOK)
+
+    async def restart(self, name: str) -> None:
+        """Stop a process and start it anew, as it was started before."""
+        place = next(number for number, process in enumerate(self._processes) if process.name == name)
+        await self._processes[place].stop()
+        self._processes[place] = self._processes[place].again()
 
     async def _start(self, prepare: Callable[[], Awaitable[None]] | None) -> None:
         place, ports = self.surroundings, self.surroundings.ports

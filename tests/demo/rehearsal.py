@@ -55,11 +55,11 @@ class Rehearsal:
         self._helped: set[str] = set()
         self._outage, self._opted_out, self._events = customer.outage, False, 0
 
-    def play(self) -> Rehearsal:
-        """To the end of the journey."""
+    def play(self, until: Instant | None = None) -> Rehearsal:
+        """To the end of the journey, or to an instant."""
         now = self.at
         self._settle(now)
-        while not self.engine.finished:
+        while not self.engine.finished and (until is None or now < until):
             now += int(self.chance.uniform(0.05, 0.3) * DAY)
             self._until(now)
             self._look(now)
