@@ -17,7 +17,7 @@ from typing import Any
 from firstmile.journey.calendar import Calendar
 from firstmile.journey.durations import DAY, Duration, DurationError, Moment, parse_duration
 from firstmile.journey.fields import Fields, shown
-from firstmile.journey.inputs import COMMANDS, Command, Effect, Event, Subject
+from firstmile.journey.inputs import COMMANDS, NEED_STEP, Command, Effect, Event, Subject
 from firstmile.journey.instants import Instant, format_instant, parse_instant
 from firstmile.journey.json_source import read
 from firstmile.journey.model import Journey
@@ -50,11 +50,9 @@ class _Asks:
 
 _STEP = {"step": "the command needs the id of a step"}
 _COMMANDS: dict[str, _Asks] = {
+    **{command: _Asks(_STEP if command in NEED_STEP else {}) for command in COMMANDS},
     "pause": _Asks({}, ("until",)),
     "resume": _Asks({}, ("overdue",)),
-    "skip": _Asks(_STEP),
-    "retry": _Asks(_STEP),
-    "run_now": _Asks(_STEP),
     "complete": _Asks(_STEP, ("answer",)),
     "cancel": _Asks({}, ("undo",)),
     "traits": _Asks({"traits": 'the command needs what changes, as in {"plan": "pro"}'}),

@@ -847,7 +847,10 @@ def test_messages_that_the_customer_receives_are_marked(desk: Desk) -> None:
     ("script", "line"),
     [
         ([], "First value  not reached (goal: 7 days)"),
-        ([event("+5 days 2 hours", "user.logged_in")], "First value  after 5 days 2 hours (goal: 7 days, met)"),
+        (
+            [event("+5 days 2 hours", "user.logged_in")],
+            "First value  after 5 days 2 hours (goal: 7 days, met)",
+        ),
         ([event("+7 days", "user.logged_in")], "First value  after 7 days (goal: 7 days, met)"),
         (
             [event("+8 days 5 hours", "user.logged_in")],

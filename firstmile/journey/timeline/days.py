@@ -60,6 +60,11 @@ _MISSED = {
     "task": "not completed in time",
     "request": "no answer in time",
 }
+_TASKS: dict[str | None, str] = {
+    "help": "the customer asked for help",
+    "review": "look through what the customer sent",
+}
+"""The tasks that a step opens beside itself, by the purpose of the effect."""
 _ENDED = "journey ended"
 """The reason of what the end of the journey closed."""
 
@@ -253,8 +258,8 @@ class _Telling:
                 return _Happening("noted", f"{which} {reason}")
             is_message = self.simulated.is_message(entry)
             return _Happening("message", f"{which} sent") if is_message else _Happening("noted", which)
-        if purpose == "help" and reason is None:
-            return _Happening("open", "task: the customer asked for help")
+        if purpose in _TASKS and reason is None:
+            return _Happening("open", f"task: {_TASKS[purpose]}")
         if purpose == "escalate" and reason is None and isinstance(does, Task):
             return _Happening("open", f"escalated to {does.escalate_to}")
         return _Happening("noted", f"{reason or 'noted'}{_by(entry)}")

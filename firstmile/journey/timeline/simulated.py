@@ -72,10 +72,8 @@ class Simulated:
             return False
         if self.journey.by_id[effect.step].message_class is None:
             return False
-        if entry.change == "occurred" and entry.reason is not None:
-            # Noted without effect on the step, but sent all the same.
-            return "came back as done" in entry.reason
-        return entry.change in ("done", "open", "occurred")
+        # A reminder or a later check-in that was not sent is noted with the reason.
+        return entry.change in ("done", "open") or (entry.change == "occurred" and entry.reason is None)
 
     def day(self, at: Instant) -> int:
         """Local days since enrolment."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from firstmile.journey.durations import Duration
 from firstmile.journey.instants import Instant
-from firstmile.journey.model import Step
+from firstmile.journey.model import Condition, Step
 from firstmile.journey.state import SETTLED
 from firstmile.journey.timeline import words
 from firstmile.journey.timeline.lines import Line, Piece, pad, wrap
@@ -20,7 +20,7 @@ _KINDS = {
     "survey": ("survey", "surveys"),
     "checkin": ("check-in", "check-ins"),
     "request": ("request", "requests"),
-    "webhook": ("message through another system", "messages through other systems"),
+    "webhook": ("message by webhook", "messages by webhook"),
 }
 _PHASES = ("done", "skipped", "missed", "failed", "running", "open", "scheduled", "waiting")
 _WEEK = Duration(days=7)
@@ -174,8 +174,14 @@ class _Summary:
             return Piece(f"open until {at}" if at else "open")
         if phase == "running":
             return Piece(f"running since {at}".rstrip())
-        unmet = [str(condition) for condition in step.after if self.engine.came_about(condition) is None]
+        unmet = [str(condition) for condition in step.after if not self.met(condition)]
         return Piece(f"waits for {words.listed(unmet) or step.wait}", "faint")
+
+    def met(self, condition: Condition) -> bool:
+        """Whether a condition has come about; of a step that still waits none is out of reach."""
+        phase, _ = self.view.steps[condition.step]
+        late = phase == "missed" and condition.outcome in ("done", "reached")
+        return phase in SETTLED and not late
 
     def long(self, at: Instant) -> str:
         return f"{words.long_date(self.calendar, at)}, {words.time(self.calendar, at)}"
