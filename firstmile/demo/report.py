@@ -19,7 +19,7 @@ _WORST = 20
 def show(console: Console, summaries: Sequence[Summary], findings: Sequence[Finding]) -> None:
     """Print the summary, then every finding, or that there is none."""
     console.print()
-    console.print(_table(summaries))
+    console.print(_table(summaries, roomy=console.width >= 100))
     if not findings:
         console.print(
             "Nothing was lost, nothing was doubled, nobody is stuck.", style="green", highlight=False
@@ -34,8 +34,10 @@ def show(console: Console, summaries: Sequence[Summary], findings: Sequence[Find
         console.print(f"  … and {len(findings) - _WORST} more", highlight=False)
 
 
-def _table(summaries: Sequence[Summary]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_footer=len(summaries) > 1)
+def _table(summaries: Sequence[Summary], *, roomy: bool) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1 if roomy else 0), pad_edge=False, show_footer=len(summaries) > 1
+    )
     table.add_column("segment", footer=Text("all"), no_wrap=True)
     for name in ("started", "onboarded"):
         table.add_column(name, justify="right", no_wrap=True, footer=_sum(summaries, name))
