@@ -204,11 +204,13 @@ class _Telling:
 
     def scheduled(self, entry: Entry, before: str | None) -> _Happening:
         """A step got another due time."""
-        when = "this moment"
-        if entry.due is not None and entry.due > entry.at:
-            when = words.short(self.simulated.calendar, entry.due, self.simulated.enrolled_at)
-        moved = "moved" if before == "scheduled" else "put off"
-        return _Happening("moved", f"{moved} to {when}", _why(entry))
+        again = before != "scheduled"
+        if entry.due is None or entry.due <= entry.at:
+            return _Happening(
+                "moved", "tried again at once" if again else "moved to this moment", _why(entry)
+            )
+        when = words.short(self.simulated.calendar, entry.due, self.simulated.enrolled_at)
+        return _Happening("moved", f"{'put off' if again else 'moved'} to {when}", _why(entry))
 
     def step(self, entry: Entry, step: Step) -> _Happening:
         """An entry of a step."""
