@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from temporalio.client import Client
     from temporalio.runtime import Runtime
-    from temporalio.worker import Worker
 
     from firstmile.settings import Settings
     from firstmile.store.database import Database
@@ -59,7 +57,10 @@ def worker(
 
 async def serve(settings: Settings, *, cached: int = CACHED) -> None:
     """Work until SIGTERM or SIGINT. Raises `TemporalAway` or `StoreAway` if it cannot begin."""
+    from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
     from firstmile import connection
+    from workflows.onboarding import Onboarding
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -68,7 +69,17 @@ async def serve(settings: Settings, *, cached: int = CACHED) -> None:
     async with connection.store(settings) as database:
         client = await connection.temporal(runtime=runtime_of(settings), patience=timedelta(seconds=60))
         await connection.ensure_search_attributes(client)
-        running = worker_of(client, settings, activities_of(settings, database), cached=cached)
+        # Outside Temporal's sandbox: re-importing workflows in it costs each customer several milliseconds and a
+        # hundred kilobytes. That they are deterministic is kept by the import contracts and the replay tests.
+        running = Worker(
+            client,
+            task_queue=settings.task_queue,
+            workflows=[Onboarding],
+            activities=activities_of(settings, database),
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            max_cached_workflows=cached,
+            graceful_shutdown_timeout=GRACE,
+        )
         async with running:
             _logger.info("working on task queue %s", settings.task_queue)
             await stop.wait()
@@ -148,26 +159,3 @@ def activities_of(settings: Settings, database: Database) -> Sequence[Callable[.
         WriteRecords(tools).write_records,
         PrepareStart(tools).prepare_start,
     ]
-
-
-def worker_of(
-    client: Client, settings: Settings, activities: Sequence[Callable[..., Any]], *, cached: int = CACHED
-) -> Worker:
-    """The worker, not yet running.
-
-    Workflows run outside Temporal's sandbox: re-importing them costs each customer several milliseconds and
-    a hundred kilobytes; that they are deterministic is kept by the import contracts and by replay tests.
-    """
-    from temporalio.worker import UnsandboxedWorkflowRunner, Worker
-
-    from workflows.onboarding import Onboarding
-
-    return Worker(
-        client,
-        task_queue=settings.task_queue,
-        workflows=[Onboarding],
-        activities=activities,
-        workflow_runner=UnsandboxedWorkflowRunner(),
-        max_cached_workflows=cached,
-        graceful_shutdown_timeout=GRACE,
-    )
