@@ -69,7 +69,7 @@ async def serve(settings: Settings, *, cached: int = CACHED) -> None:
     async with connection.store(settings) as database:
         client = await connection.temporal(runtime=runtime_of(settings), patience=timedelta(seconds=60))
         await connection.ensure_search_attributes(client)
-        # Outside Temporal's sandbox: re-importing workflows in it costs each customer several milliseconds and a
+        # Outside the sandbox: re-importing workflows in it costs each customer several milliseconds and a
         # hundred kilobytes. That they are deterministic is kept by the import contracts and the replay tests.
         running = Worker(
             client,
