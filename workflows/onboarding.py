@@ -42,7 +42,7 @@ from firstmile.contracts import (
 from firstmile.journey import commands
 from firstmile.journey.calendar import Calendar
 from firstmile.journey.engine import Engine, enrol
-from firstmile.journey.inputs import Command, CommandRejected, Effect, Event, Outcome
+from firstmile.journey.inputs import Command, CommandRejected, Effect, Event, Outcome, Subject
 from firstmile.journey.instants import Instant
 from firstmile.journey.journal import View
 from firstmile.journey.route import Route, route_of
@@ -57,7 +57,9 @@ class Onboarding:
 
     @workflow.init
     def __init__(self, args: Sequence[RawValue]) -> None:
-        self._start = _decode_start(args)
+        decoded = _decode_start(args)
+        self._is_readable = decoded is not None
+        self._start = decoded or Start(Subject(""))
         self._inbox: list[Event | str] = []
         self._came_back: list[Outcome] = []
         self._engine: Engine | None = None
@@ -77,6 +79,12 @@ class Onboarding:
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> Finished:
         """Carry the customer through the journey; returns when it is completed or stopped."""
+        if not self._is_readable:
+            raise ApplicationError(
+                "the start of an onboarding cannot be read: start customers through the service",
+                type="BadStart",
+                non_retryable=True,
+            )
         if self._engine is None:
             self._set_up(await self._prepared())
         while True:
@@ -431,15 +439,13 @@ class Onboarding:
 _PROMPT_MICROSECONDS = int(signatures.PROMPT.total_seconds() * 1_000_000)
 
 
-def _decode_start(args: Sequence[RawValue]) -> Start:
+def _decode_start(args: Sequence[RawValue]) -> Start | None:
+    """The start, or None for what is none: `run` says so, since an error here would only be tried again."""
     try:
         return workflow.payload_converter().from_payload(args[0].payload, Start)
     except Exception as error:
-        raise ApplicationError(
-            "the start of an onboarding cannot be read: start customers through the service",
-            type="BadStart",
-            non_retryable=True,
-        ) from error
+        workflow.logger.warning("a start was not one: %s", type(error).__name__)
+        return None
 
 
 def _ran_out_of_time(failure: FailureError) -> bool:

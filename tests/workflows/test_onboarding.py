@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -417,3 +417,19 @@ async def test_an_event_storm_neither_loses_the_milestone_nor_blocks(real: Workf
         finished = await handle.result()
 
     assert finished.onboarded
+
+
+@pytest.mark.parametrize("given", [[], [3], [{"subject": "c-1"}], [{"subject": {"id": "c-1"}}]], ids=repr)
+async def test_a_start_that_cannot_be_used_ends_with_its_reason(
+    given: list[Any], skipping: WorkflowEnvironment
+) -> None:
+    async with worker(skipping.client, World(), "quick"):
+        handle = await skipping.client.start_workflow(
+            "quick", args=given, id="onboarding/c-1", task_queue="quick"
+        )
+
+        with pytest.raises(WorkflowFailureError) as failure:
+            async with asyncio.timeout(10):
+                await handle.result()
+
+    assert any(word in str(failure.value.cause) for word in ("cannot be read", "prepare"))
