@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from firstmile.connection import store_errors
 from firstmile.errors import PublishRefused
 from firstmile.journey.checks import unavailable
 from firstmile.journey.loader import load_checked
@@ -53,16 +54,17 @@ async def publish(database: Database, journeys: Path, templates: Path, now: date
     """Check every journey of a folder and store what is new. Raises `PublishRefused` with every problem."""
     checked = check(journeys, templates)
     releases, refused = [], []
-    async with database.writing() as tx:
-        for segment, journey in checked.journeys.items():
-            found = await published.publish(tx, segment, journey.version, journey.canonical_json(), now)
-            if found.outcome == "refused":
-                refused.append(found.reason or f"{segment} was refused")
-            else:
-                current = found.current
-                releases.append(Release(segment, current.version, current.hash, found.outcome))
-        if refused:
-            raise PublishRefused(refused)
+    with store_errors():
+        async with database.writing() as tx:
+            for segment, journey in checked.journeys.items():
+                found = await published.publish(tx, segment, journey.version, journey.canonical_json(), now)
+                if found.outcome == "refused":
+                    refused.append(found.reason or f"{segment} was refused")
+                else:
+                    current = found.current
+                    releases.append(Release(segment, current.version, current.hash, found.outcome))
+            if refused:
+                raise PublishRefused(refused)
     return Publishing(releases, checked.warnings)
 
 

@@ -18,10 +18,17 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from firstmile.cli import journeys, simulate, worker
+from firstmile.cli import journeys, publish, serve, settings, simulate, worker
 
 # Typers whose commands join the top level, in the order of `--help`.
-GROUPS: tuple[typer.Typer, ...] = (journeys.app, simulate.app, worker.app)
+GROUPS: tuple[typer.Typer, ...] = (
+    journeys.app,
+    simulate.app,
+    publish.app,
+    serve.app,
+    worker.app,
+    settings.app,
+)
 
 app = typer.Typer(
     name="firstmile",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from temporalio.client import Client
 
@@ -129,11 +130,13 @@ class Service:
 
     # The house
 
-    async def publish(self) -> Publishing:
-        """Check and publish the journeys and templates of the settings' folders."""
-        settings, now = self.settings, self._premises.now()
+    async def publish(self, journeys: Path | None = None, templates: Path | None = None) -> Publishing:
+        """Check and publish journeys with their templates: those of the settings, unless given."""
         return await publish(
-            self._premises.database, settings.journeys_folder(), settings.templates_folder(), now
+            self._premises.database,
+            journeys or self.settings.journeys_folder(),
+            templates or self.settings.templates_folder(),
+            self._premises.now(),
         )
 
     async def ready(self) -> None:

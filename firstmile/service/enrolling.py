@@ -17,9 +17,10 @@ from urllib.parse import quote
 
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from firstmile import search_attributes, signup
+from firstmile.connection import ensure_search_attributes
 from firstmile.contracts import Start
 from firstmile.errors import FirstmileError, SignUpDiffers, SignUpRefused, StoreAway
 from firstmile.journey.calendar import Calendar
@@ -177,22 +178,15 @@ class Enrolling:
             canonical = await premises.shelf.canonical(db, row.segment, row.version)
         if canonical is None:
             raise StoreAway(f"version {row.version} of '{row.segment}' is not in the store: publish it again")
-        start = await asyncio.to_thread(_start_of, sign_up, row, canonical)
+        starting = await asyncio.to_thread(_start_of, sign_up, row, canonical)
         try:
-            with temporal_errors():
-                await premises.client.start_workflow(
-                    row.segment,
-                    start.start,
-                    id=workflow_id(row.subject),
-                    task_queue=premises.settings.task_queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    search_attributes=search_attributes.at_start(row.segment, row.version, start.stage),
-                    static_summary=f"{row.segment}, version {row.version}",
-                    rpc_timeout=PATIENCE,
-                )
-        except WorkflowAlreadyStartedError:
-            # Somebody who repeated the sign-up, or an attempt whose answer was lost, was quicker.
-            pass
+            await self._call(row, starting)
+        except RPCError as error:
+            # A namespace that was never used before does not know our search attributes.
+            if error.status != RPCStatusCode.INVALID_ARGUMENT or "search attribute" not in str(error).lower():
+                raise
+            await ensure_search_attributes(premises.client)
+            await self._call(row, starting)
         async with premises.writing() as tx:
             if not await enrolments.mark_started(tx, row.subject, row.number):
                 return False
@@ -201,6 +195,24 @@ class Enrolling:
         except FirstmileError as error:
             _logger.warning("parked events of %s wait for the sweep: %s", row.subject, error)
         return True
+
+    async def _call(self, row: Enrolment, starting: _Starting) -> None:
+        premises = self._premises
+        try:
+            with temporal_errors():
+                await premises.client.start_workflow(
+                    row.segment,
+                    starting.start,
+                    id=workflow_id(row.subject),
+                    task_queue=premises.settings.task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    search_attributes=search_attributes.at_start(row.segment, row.version, starting.stage),
+                    static_summary=f"{row.segment}, version {row.version}",
+                    rpc_timeout=PATIENCE,
+                )
+        except WorkflowAlreadyStartedError:
+            # Somebody who repeated the sign-up, or an attempt whose answer was lost, was quicker.
+            pass
 
     async def _runs(self, subject: str) -> bool:
         try:

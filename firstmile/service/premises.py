@@ -77,6 +77,9 @@ class Premises:
             raise
 
 
+_AWAY = "Temporal does not answer: try again (TEMPORAL_ADDRESS says where it is)"
+
+
 def workflow_id(subject: str) -> str:
     """The id of a customer's workflow."""
     return f"onboarding/{subject}"
@@ -89,8 +92,13 @@ def temporal_errors() -> Iterator[None]:
         yield
     except RPCError as error:
         if error.status in LOST:
-            raise TemporalAway("Temporal does not answer: try again") from error
+            raise TemporalAway(_AWAY) from error
         raise
+    except RuntimeError as error:
+        # A lazy client connects with its first call, and this is how it says that it cannot.
+        if not str(error).startswith("Failed client connect"):
+            raise
+        raise TemporalAway(_AWAY) from error
 
 
 def is_not_found(error: RPCError) -> bool:

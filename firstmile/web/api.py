@@ -1,0 +1,164 @@
+"""The API: sign-ups, customers, commands and product events (DESIGN §4)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import fields
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from firstmile import bodies, signup
+from firstmile.contracts import CommandRequest
+from firstmile.errors import CommandMalformed, EventRefused, FirstmileError, Flaw
+from firstmile.journey.inputs import COMMANDS
+from firstmile.journey.instants import parse_instant
+from firstmile.journey.problems import unknown
+from firstmile.service import Service, events
+from firstmile.service.standing import as_json, listed_as_json, view_as_json
+from firstmile.web import guard, problems, schemas
+
+MAX_EVENTS = 1_000
+MAX_EVENTS_BYTES = 2_000_000
+MAX_COMMAND_BYTES = 64_000
+_AT_ONCE = 16
+"""Events of one call that are passed on at the same time."""
+
+
+def router(service: Service) -> APIRouter:
+    """The routes under `/v1`."""
+    found = APIRouter(prefix="/v1", dependencies=[Depends(guard.key_required(service.settings))])
+
+    @found.post("/onboardings", **schemas.SIGN_UP)
+    async def sign_up(request: Request) -> Response:
+        """Sign a customer up. The same body again gets the same answer; another under the same id, 409."""
+        body = await guard.json_of(request, signup.MAX_BYTES)
+        enrolled = await service.enrol(body)
+        status = 202 if enrolled.outcome == "started" else 200
+        return JSONResponse(enrolled.response, status, {"Location": enrolled.response["status_url"]})
+
+    @found.get("/onboardings", **schemas.FIND)
+    async def find(
+        segment: Annotated[str | None, Query(max_length=64)] = None,
+        status: Annotated[str | None, Query(max_length=40)] = None,
+        stage: Annotated[str | None, Query(max_length=200)] = None,
+        cursor: Annotated[str | None, Query(max_length=300)] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> Response:
+        """Customers, newest enrolment first. `next` is the cursor of the next page, null on the last."""
+        try:
+            page = await service.find(segment=segment, status=status, stage=stage, cursor=cursor, limit=limit)
+        except ValueError as error:
+            raise problems.Refused(422, "bad-parameter", f"cursor: {error}") from None
+        listed = [listed_as_json(one) for one in page.customers]
+        return JSONResponse({"onboardings": listed, "next": page.cursor})
+
+    @found.get("/onboardings/{id}", **schemas.STATUS)
+    async def status(id: str, live: bool = False) -> Response:
+        """Where a customer stands: what was done, and what comes next, when and why.
+
+        From the store, with its age; `live=true` adds the workflow's own answer.
+        """
+        shown = as_json(await service.status(id))
+        if live:
+            shown["live"] = view_as_json(await service.live(id))
+        return JSONResponse(shown)
+
+    @found.post("/onboardings/{id}/{command}", **schemas.COMMAND)
+    async def command(
+        id: str,
+        command: str,
+        request: Request,
+        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+    ) -> Response:
+        """Give an operator's command: 200 when it is done, 409 with the reason when it was rejected."""
+        name = command.replace("-", "_")
+        if name not in COMMANDS:
+            shown = [one.replace("_", "-") for one in COMMANDS]
+            raise problems.Refused(404, "unknown-command", unknown("command", command, shown))
+        given = await guard.json_of(request, MAX_COMMAND_BYTES) if await _has_body(request) else {}
+        done = await service.command(id, name, command_request(given), key=idempotency_key)
+        view = None if done.result is None else view_as_json(done.result.view)
+        return JSONResponse({"id": id, "command": done.command, "view": view})
+
+    @found.post("/events", **schemas.EVENTS)
+    async def post_events(request: Request) -> Response:
+        """Pass on one product event, or a list of them; idempotent by `id`.
+
+        An event alone gets 202 or an error. A list gets an outcome for each: 202 if all were taken, 422 if
+        one is refused for good, 503 if one should be sent again; those that were taken may be sent again too.
+        """
+        body = await guard.json_of(request, MAX_EVENTS_BYTES)
+        if not isinstance(body, list):
+            event = events.read(body)
+            return JSONResponse({"id": event.id, "outcome": await service.event(event)}, 202)
+        if len(body) > MAX_EVENTS:
+            raise EventRefused([Flaw("", f"a list has at most {MAX_EVENTS} events")])
+        slots = asyncio.Semaphore(_AT_ONCE)
+        found = await asyncio.gather(*(_pass_on(service, one, slots) for one in body))
+        worst = max((status for status, _ in found), default=202)
+        headers = {"Retry-After": str(problems.RETRY_AFTER)} if worst >= 500 else None
+        return JSONResponse({"events": [said for _, said in found]}, worst, headers)
+
+    return found
+
+
+async def _has_body(request: Request) -> bool:
+    length = request.headers.get("content-length")
+    return length not in (None, "0") or "transfer-encoding" in request.headers
+
+
+async def _pass_on(service: Service, body: object, slots: asyncio.Semaphore) -> tuple[int, dict[str, Any]]:
+    id = body.get("id") if isinstance(body, dict) else None
+    try:
+        event = events.read(body)
+        async with slots:
+            return 202, {"id": event.id, "outcome": await service.event(event)}
+    except FirstmileError as error:
+        kind, more = problems.of(error)
+        said = problems.document(kind.status, kind.slug, kind.title, **more)
+        outcome = "retry" if error.retryable else "refused"
+        return kind.status, {"id": id if isinstance(id, str) else None, "outcome": outcome, "problem": said}
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "actor": (str, "a text"),
+    "reason": (str, "a text"),
+    "step": (str, "a text"),
+    "until": (str, "an instant, as in 2026-03-06T03:00:00Z"),
+    "overdue": (str, "'shift', 'run' or 'skip'"),
+    "undo": (bool, "true or false"),
+    "traits": (dict, "a JSON object"),
+    "owner": (str, "a text"),
+    "answer": (str, "a text"),
+}
+
+
+def command_request(body: object, actor: str = "api") -> CommandRequest:
+    """A command's arguments. Raises `CommandMalformed` with everything that is wrong."""
+    if not isinstance(body, dict):
+        raise CommandMalformed([Flaw("", "a JSON object was expected")])
+    given = {name: value for name, value in body.items() if value is not None}
+    flaws = list(bodies.flaws(given))
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in _KINDS:
+            flaws.append(Flaw(name, unknown("field", name, _KINDS)))
+            continue
+        kind, words = _KINDS[name]
+        if not isinstance(value, kind):
+            flaws.append(Flaw(name, f"{words} was expected"))
+        elif isinstance(value, str) and len(value) > 2_000:
+            flaws.append(Flaw(name, "a text has at most 2000 characters"))
+        elif name == "until":
+            try:
+                values[name] = parse_instant(str(value))
+            except ValueError as error:
+                flaws.append(Flaw(name, str(error)))
+        else:
+            values[name] = value
+    if flaws:
+        raise CommandMalformed(flaws)
+    assert set(values) <= {field.name for field in fields(CommandRequest)}
+    return CommandRequest(**{"actor": actor, **values})

@@ -1,0 +1,71 @@
+"""The store's numbers as Prometheus reads them: names, types, labels (DESIGN §4, Metrics)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from firstmile.store.metrics import Snapshot
+from firstmile.store.tallies import COUNTS, HISTOGRAMS
+
+PREFIX = "firstmile_"
+_HELP = {
+    "onboardings_started_total": "Customers that were started.",
+    "onboardings_finished_total": "Customers whose journey ended.",
+    "steps_total": "Steps that were settled, failed or undone.",
+    "messages_total": "Messages by what we did with them.",
+    "message_events_total": "What became of messages, as the provider tells.",
+    "survey_responses_total": "Answers of customers.",
+    "provisioning_total": "What systems answered when asked to set something up.",
+    "commands_total": "Operators' commands.",
+    "events_total": "Product events.",
+    "suppressed_total": "Addresses that must not be written to.",
+    "customers": "Customers by where they stand.",
+    "answers": "The answers that stand.",
+    "hold": "Holds in force.",
+    "time_to_first_value_seconds": "From enrolment to being onboarded, in journey time.",
+    "step_lag_seconds": "How late steps started, in journey time.",
+}
+
+
+def exposition(snapshot: Snapshot | None) -> str:
+    """The text of `/metrics`. Without a snapshot, only that the store is away."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Numbers(snapshot))
+    return generate_latest(registry).decode()
+
+
+class _Numbers(Collector):
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily(f"{PREFIX}store_up", "Whether the store answers.")
+        up.add_metric([], 0 if self._snapshot is None else 1)
+        yield up
+        if self._snapshot is None:
+            return
+        for name, samples in self._snapshot.counters.items():
+            counter = CounterMetricFamily(PREFIX + name, _HELP[name], labels=COUNTS[name])
+            for sample in samples:
+                counter.add_metric([value for _, value in sample.labels], sample.value)
+            yield counter
+        for name, samples in self._snapshot.gauges.items():
+            labels = COUNTS.get(name, ("scope",))
+            gauge = GaugeMetricFamily(PREFIX + name, _HELP[name], labels=labels)
+            for sample in samples:
+                gauge.add_metric([value for _, value in sample.labels], sample.value)
+            yield gauge
+        for name, observed in self._snapshot.histograms.items():
+            histogram = HistogramMetricFamily(PREFIX + name, _HELP[name], labels=HISTOGRAMS[name].labels)
+            for one in observed:
+                buckets = [(_bound(bound), total) for bound, total in one.buckets]
+                histogram.add_metric([value for _, value in one.labels], buckets, one.sum)
+            yield histogram
+
+
+def _bound(bound: float) -> str:
+    return "+Inf" if bound == float("inf") else f"{bound:g}" if bound < 1 else f"{bound:.1f}"
