@@ -1,23 +1,25 @@
 """Operators' commands on a journey: what each asks for, when it is rejected, and what it does (JOURNEYS §3).
 
-`reject` is the whole of the validation, so that a shell can ask before and the engine asks again; `apply`
+`check` is the whole of the validation, so that a shell can ask before and the engine asks again; `apply`
 carries a command out at once. Both take the engine as it stands at the instant of the command.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from firstmile.journey.durations import Duration, Moment
+from firstmile.journey.ending import finish, stop_journey
+from firstmile.journey.engine import Engine
 from firstmile.journey.inputs import NEED_STEP, Command, CommandRejected
 from firstmile.journey.instants import Instant
+from firstmile.journey.opening import RETURNED, answer, ask_again, occurrence
+from firstmile.journey.pausing import pause, resume
+from firstmile.journey.problems import nearest
 from firstmile.journey.route import Route, Stop
+from firstmile.journey.scheduling import propagate, set_due, traits_changed
 from firstmile.journey.state import SETTLED, StepState
 from firstmile.journey.timing import DateTrait
-
-if TYPE_CHECKING:
-    from firstmile.journey.engine import Engine
 
 
 def check(engine: Engine, command: Command, at: Instant) -> None:
@@ -27,15 +29,14 @@ def check(engine: Engine, command: Command, at: Instant) -> None:
         raise CommandRejected(f"the journey is {state.life}: it takes no more commands")
     if state.life != "running":
         raise CommandRejected("the journey is ending: what runs is being waited for")
+    if command.command not in _COMMANDS:
+        raise CommandRejected(f"unknown command '{command.command}'")
     if command.command in NEED_STEP:
         if command.step is None:
             raise CommandRejected(f"'{command.command}' needs a step")
         if command.step not in engine.route.index:
             raise CommandRejected(_unknown_step(engine.route, command.step))
-    check_one = _CHECKS.get(command.command)
-    if check_one is None:
-        raise CommandRejected(f"unknown command '{command.command}'")
-    check_one(engine, command, at)
+    _COMMANDS[command.command][0](engine, command, at)
 
 
 def apply(engine: Engine, command: Command, at: Instant) -> None:
@@ -44,14 +45,12 @@ def apply(engine: Engine, command: Command, at: Instant) -> None:
     engine.begin(at)
     # What was nominally due before may have ended the journey or settled the step.
     check(engine, command, at)
-    _APPLY[command.command](engine, command)
-    engine.propagate()
-    engine.finish()
+    _COMMANDS[command.command][1](engine, command)
+    propagate(engine)
+    finish(engine)
 
 
 def _unknown_step(route: Route, step: str) -> str:
-    from firstmile.journey.problems import nearest
-
     hint = nearest(step, list(route.index))
     return f"unknown step '{step}'" + (f": did you mean '{hint}'?" if hint else "")
 
@@ -72,9 +71,7 @@ def _check_pause(engine: Engine, command: Command, at: Instant) -> None:
 
 
 def _pause(engine: Engine, command: Command) -> None:
-    engine.state.paused_at = engine.at
-    engine.state.paused_until = command.until
-    engine.note("paused", reason=command.reason, actor=command.actor)
+    pause(engine, command.until, command.reason, command.actor)
 
 
 def _check_resume(engine: Engine, command: Command, at: Instant) -> None:
@@ -85,69 +82,7 @@ def _check_resume(engine: Engine, command: Command, at: Instant) -> None:
 
 
 def _resume(engine: Engine, command: Command) -> None:
-    resume(engine, command.overdue, command.actor, command.reason)
-
-
-def resume(engine: Engine, overdue: str, actor: str | None, reason: str | None) -> None:
-    """End a pause (rule 7). `overdue` decides over due times that lie in it; moments are judged anew."""
-    state, at = engine.state, engine.at
-    paused = state.paused_at if state.paused_at is not None else at
-    state.paused_at = state.paused_until = None
-    state.floor = state.clock = at
-    engine.note("resumed", reason=reason, actor=actor)
-    if overdue == "shift" and state.ends is not None and isinstance(engine.route.journey.ends, Duration):
-        state.ends += at - paused
-    for stop in engine.route.stops:
-        record = state.steps[stop.id]
-        if record.phase == "scheduled" and not record.forced:
-            _resume_scheduled(engine, stop, record, paused, overdue)
-        elif record.opened is not None and record.phase not in SETTLED:
-            _resume_open(engine, stop, record, paused, overdue)
-
-
-def _resume_scheduled(engine: Engine, stop: Stop, record: StepState, paused: Instant, overdue: str) -> None:
-    at = engine.at
-    if isinstance(stop.wait, Moment) and record.attempt == 0:
-        replace_moment(engine, stop, record)
-        if overdue != "skip" or record.phase != "scheduled":
-            return
-    if overdue == "shift" and record.base is not None:
-        moved = at - max(paused, record.set_at)
-        if moved <= 0:
-            return
-        record.base += moved
-        record.first = record.base if record.first is None else record.first + moved
-        record.set_at = at
-        due = engine.timing.place(stop, record.base, at)
-        if due is not None:
-            engine.due(stop, record, due)
-    elif overdue == "skip" and record.due is not None and record.due <= at:
-        engine.settle(stop, "skipped", "overdue when the journey was resumed")
-
-
-def _resume_open(engine: Engine, stop: Stop, record: StepState, paused: Instant, overdue: str) -> None:
-    at = engine.at
-    if overdue == "shift":
-        moved = at - max(paused, record.opened or 0)
-        if moved <= 0:
-            return
-        record.shift += moved
-        if record.deadline is not None and isinstance(stop.step.within, Duration):
-            record.deadline += moved
-        if record.closes is not None:
-            record.closes += moved
-        task_due = stop.step.task.due if stop.step.task else None
-        if record.escalates is not None and isinstance(task_due, Duration):
-            record.escalates += moved
-        if record.next is not None:
-            base = engine.timing.occurrence_base(stop, record, record.next_number)
-            record.next = record.next_asked = engine.timing.placed(stop, record, base, record.next_number)
-    elif overdue == "skip" and record.next is not None and record.next <= at:
-        found = engine.timing.next_after(stop, record, record.next_number, at)
-        record.next_number, record.next = found if found is not None else (record.next_number, None)
-        record.next_asked = record.next
-        if found is None and stop.checkin is not None and stop.checkin.every is not None:
-            record.closes = engine.calendar.add(at, stop.checkin.every)
+    resume(engine, command.overdue, command.reason, command.actor)
 
 
 # Steps
@@ -160,8 +95,14 @@ def _check_skip(engine: Engine, command: Command, at: Instant) -> None:
 
 
 def _skip(engine: Engine, command: Command) -> None:
-    stop, _ = _stop(engine, command)
-    engine.settle(stop, "skipped", command.reason or "skipped by an operator", actor=command.actor)
+    stop, record = _stop(engine, command)
+    reason = command.reason or "skipped by an operator"
+    if record.outcome is None:
+        engine.settle(stop, "skipped", reason, actor=command.actor)
+    else:
+        # Settled before something beside it failed: that is given up.
+        record.phase, record.failed = record.outcome, None
+        engine.note("occurred", stop, reason, actor=command.actor)
 
 
 def _check_retry(engine: Engine, command: Command, at: Instant) -> None:
@@ -176,19 +117,21 @@ def _retry(engine: Engine, command: Command) -> None:
     record.attempt += 1
     record.failed = None
     record.set_at = at
-    if record.opened is None:
+    if purpose == "run":
         record.phase = "scheduled"
+        record.forced = False
         record.base = at
         record.due = None
         due = engine.timing.reopen(stop, at, 1)
-        engine.due(stop, record, due if due is not None else at)
+        set_due(engine, stop, record, at if due is None else due, command.reason, command.actor)
         return
-    record.phase = "open"
-    if purpose == "help":
-        record.help = engine.occurrence(stop, record)
+    record.phase = record.outcome or "open"
+    if purpose in ("help", "review"):
+        record.help, record.help_at = record.failed_occurrence, at
     elif purpose in ("remind", "occur"):
         record.next_number = record.failed_occurrence
         record.next = record.next_asked = at
+        record.closes = None
     elif purpose == "escalate":
         record.escalates = at
 
@@ -197,7 +140,9 @@ def _check_run_now(engine: Engine, command: Command, at: Instant) -> None:
     stop, record = _stop(engine, command)
     if record.phase == "waiting" and record.ready is None:
         waits = [str(c) for c in stop.step.after if engine.came_about(c) is None]
-        raise CommandRejected(f"step '{command.step}' waits for {', '.join(waits)}: run_now does not skip that")
+        raise CommandRejected(
+            f"step '{command.step}' waits for {', '.join(waits)}: run_now does not skip that"
+        )
     if record.phase == "failed":
         raise CommandRejected(f"step '{command.step}' has failed: retry it, or skip it")
     if record.phase not in ("waiting", "scheduled"):
@@ -209,24 +154,75 @@ def _run_now(engine: Engine, command: Command) -> None:
     record.phase = "scheduled"
     record.forced = True
     record.base = record.first = record.set_at = engine.at
-    engine.due(stop, record, engine.at)
+    set_due(engine, stop, record, engine.at, command.reason, command.actor)
 
 
 def _check_complete(engine: Engine, command: Command, at: Instant) -> None:
     stop, record = _stop(engine, command)
-    by_person = stop.step.task or stop.step.request or (stop.checkin is not None and stop.checkin.by == "call")
+    by_person = (
+        stop.step.task or stop.step.request or (stop.checkin is not None and stop.checkin.by == "call")
+    )
     if not by_person:
         raise CommandRejected(f"step '{command.step}' is not a task: it is a {stop.kind}")
-    if record.phase in ("done", "skipped"):
+    if record.done_at is not None or record.phase == "skipped":
         raise CommandRejected(f"step '{command.step}' is {record.phase} already")
 
 
 def _complete(engine: Engine, command: Command) -> None:
     stop, _ = _stop(engine, command)
-    answer: dict[str, Any] = {"answer": command.answer} if command.answer else {}
+    if stop.step.request is not None and stop.step.request.review and command.answer == RETURNED:
+        ask_again(engine, stop, command.reason, command.actor)
+        return
+    given: dict[str, Any] = {"answer": command.answer} if command.answer else {}
     if stop.checkin is not None:
-        answer.setdefault("answer", "good")
-    engine.answer(stop, answer, reason=command.reason, actor=command.actor)
+        given.setdefault("answer", "good")
+    answer(engine, stop, given, command.reason, command.actor, by_person=True)
+
+
+def _check_resend(engine: Engine, command: Command, at: Instant) -> None:
+    stop, record = _stop(engine, command)
+    if stop.step.message_class is None:
+        raise CommandRejected(f"step '{command.step}' sends the customer no message")
+    if record.phase == "failed" and record.failed == "run":
+        raise CommandRejected(f"step '{command.step}' has failed: retry it, or skip it")
+    if record.opened is None and record.done_at is None:
+        raise CommandRejected(
+            f"step '{command.step}' is {record.phase}: nothing was sent that could be sent again"
+        )
+
+
+def _resend(engine: Engine, command: Command) -> None:
+    stop, record = _stop(engine, command)
+    record.attempt += 1
+    record.resend_at = engine.at
+    engine.note(
+        "occurred",
+        stop,
+        command.reason or "to be sent again",
+        occurrence=occurrence(stop, record),
+        actor=command.actor,
+    )
+
+
+def _check_reopen(engine: Engine, command: Command, at: Instant) -> None:
+    stop, record = _stop(engine, command)
+    if stop.step.task is None:
+        raise CommandRejected(f"step '{command.step}' is not a task: it is a {stop.kind}")
+    if record.phase not in SETTLED or record.opened is None:
+        raise CommandRejected(
+            f"step '{command.step}' is {record.phase}: only a task that was closed can be reopened"
+        )
+
+
+def _reopen(engine: Engine, command: Command) -> None:
+    """The task is opened once more, as a new attempt; what followed stands."""
+    stop, record = _stop(engine, command)
+    record.attempt += 1
+    record.phase = "scheduled"
+    record.forced = True
+    record.done_at = record.missed_at = record.result = record.due = None
+    record.base = record.set_at = engine.at
+    set_due(engine, stop, record, engine.at, command.reason or "reopened", command.actor)
 
 
 # The journey
@@ -237,7 +233,7 @@ def _check_cancel(engine: Engine, command: Command, at: Instant) -> None:
 
 
 def _cancel(engine: Engine, command: Command) -> None:
-    engine.stop(command.reason or "cancelled by an operator", undo=command.undo, actor=command.actor)
+    stop_journey(engine, command.reason or "cancelled by an operator", undo=command.undo, actor=command.actor)
 
 
 def _check_traits(engine: Engine, command: Command, at: Instant) -> None:
@@ -253,36 +249,7 @@ def _traits(engine: Engine, command: Command) -> None:
     traits = {**engine.state.traits, **changed}
     engine.state.traits = {name: value for name, value in traits.items() if value is not None}
     if engine.route.moment_traits & set(changed):
-        moments_changed(engine, set(changed))
-
-
-def moments_changed(engine: Engine, names: set[str]) -> None:
-    """Traits changed: what rests on them and has not started moves, deadlines too (JOURNEYS §2, §7.3)."""
-    state, timing = engine.state, engine.timing
-    ends = engine.route.journey.ends
-    if isinstance(ends, Moment) and ends.trait in names:
-        state.ends = timing.deadline(ends, state.enrolled_at)
-    for stop in engine.route.stops:
-        record = state.steps[stop.id]
-        within = stop.step.within
-        if record.opened is not None and record.phase not in SETTLED:
-            if isinstance(within, Moment) and within.trait in names:
-                record.deadline = timing.deadline(within, record.opened)
-        wait = stop.wait
-        if not isinstance(wait, Moment) or wait.trait not in names or record.forced or record.attempt:
-            continue
-        if record.phase == "waiting" and record.ready is not None:
-            engine.schedule(stop, record)
-        elif record.phase == "scheduled":
-            replace_moment(engine, stop, record)
-
-
-def replace_moment(engine: Engine, stop: Stop, record: StepState) -> None:
-    """Judge a scheduled step's moment anew: it moves, is too late, or waits for its trait again."""
-    record.phase = "waiting"
-    engine.schedule(stop, record)
-    if engine.state.steps[stop.id].phase == "waiting":
-        record.due = record.asked = record.base = None
+        traits_changed(engine, set(changed))
 
 
 def _check_assign(engine: Engine, command: Command, at: Instant) -> None:
@@ -334,25 +301,17 @@ def _fits(kind: str, value: object) -> bool:
     return DateTrait.of(value) is not None
 
 
-_CHECKS: dict[str, Callable[[Engine, Command, Instant], None]] = {
-    "pause": _check_pause,
-    "resume": _check_resume,
-    "skip": _check_skip,
-    "retry": _check_retry,
-    "run_now": _check_run_now,
-    "complete": _check_complete,
-    "cancel": _check_cancel,
-    "traits": _check_traits,
-    "assign": _check_assign,
+_COMMANDS: dict[str, tuple[Callable[[Engine, Command, Instant], None], Callable[[Engine, Command], None]]] = {
+    "pause": (_check_pause, _pause),
+    "resume": (_check_resume, _resume),
+    "skip": (_check_skip, _skip),
+    "retry": (_check_retry, _retry),
+    "run_now": (_check_run_now, _run_now),
+    "complete": (_check_complete, _complete),
+    "resend": (_check_resend, _resend),
+    "reopen": (_check_reopen, _reopen),
+    "cancel": (_check_cancel, _cancel),
+    "traits": (_check_traits, _traits),
+    "assign": (_check_assign, _assign),
 }
-_APPLY: dict[str, Callable[[Engine, Command], None]] = {
-    "pause": _pause,
-    "resume": _resume,
-    "skip": _skip,
-    "retry": _retry,
-    "run_now": _run_now,
-    "complete": _complete,
-    "cancel": _cancel,
-    "traits": _traits,
-    "assign": _assign,
-}
+"""For each command: what it is rejected for, and what it does."""

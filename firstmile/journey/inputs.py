@@ -12,7 +12,17 @@ from typing import Any, Literal
 from firstmile.journey.instants import Instant
 
 CommandName = Literal[
-    "pause", "resume", "skip", "retry", "run_now", "complete", "cancel", "traits", "assign"
+    "pause",
+    "resume",
+    "skip",
+    "retry",
+    "run_now",
+    "complete",
+    "resend",
+    "reopen",
+    "cancel",
+    "traits",
+    "assign",
 ]
 COMMANDS: tuple[CommandName, ...] = (
     "pause",
@@ -21,16 +31,19 @@ COMMANDS: tuple[CommandName, ...] = (
     "retry",
     "run_now",
     "complete",
+    "resend",
+    "reopen",
     "cancel",
     "traits",
     "assign",
 )
-NEED_STEP: frozenset[str] = frozenset({"skip", "retry", "run_now", "complete", "assign"})
+NEED_STEP: frozenset[str] = frozenset({"skip", "retry", "run_now", "complete", "resend", "reopen", "assign"})
 """Commands that name a step."""
 
-Purpose = Literal["run", "remind", "occur", "help", "escalate", "undo"]
+Purpose = Literal["run", "remind", "occur", "help", "review", "resend", "escalate", "undo"]
 """What an effect of a step is for: its own run, a reminder, a later occurrence of a check-in, the task that
-"I need help" opens, an escalation, or the compensation."""
+"I need help" opens, the task of reviewing what was submitted, an escalation, or the compensation.
+`resend` is how the engine remembers a `run` by which an operator sends a message again: no effect has it."""
 
 OutcomeName = Literal["done", "open", "failed", "deferred", "skipped"]
 
@@ -65,7 +78,11 @@ class Event:
 
 @dataclass(slots=True, frozen=True)
 class Command:
-    """An operator's command. Which of the optional fields matter depends on `command`."""
+    """An operator's command. Which of the optional fields matter depends on `command`.
+
+    `complete` of a request that is reviewed accepts what was submitted; with the `answer` "returned" the
+    customer is asked again.
+    """
 
     command: CommandName
     actor: str | None = None
@@ -81,7 +98,10 @@ class Command:
 
 @dataclass(slots=True, frozen=True)
 class Outcome:
-    """What became of the effect `effect`. `until` goes with `deferred`; `at` is when it came about."""
+    """What became of the effect `effect`. `until` goes with `deferred`; `at` is when it came about.
+
+    A provision that came back as `open` gets a second one, its callback: `done` or `failed`.
+    """
 
     effect: str
     outcome: OutcomeName

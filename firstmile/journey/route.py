@@ -24,7 +24,10 @@ ANSWERS = {
 
 @dataclass(slots=True, frozen=True)
 class Stop:
-    """Where one step stands on the route. `dependents` are looked at again whenever this step changes."""
+    """Where one step stands on the route. `dependents` are looked at again whenever this step changes.
+
+    `capped`: its messages wait and count under the cap. `joins` are the steps that a milestone of `all` joins.
+    """
 
     index: int
     step: Step
@@ -39,17 +42,10 @@ class Stop:
     checkin: Checkin | None
     params: dict[str, Any]
     dynamic: bool
-
-    @property
-    def wait(self) -> Duration | Moment | None:
-        """The step's `wait`."""
-        return self.step.wait
-
-    @property
-    def remind(self) -> Duration | None:
-        """How often the step reminds while it is open."""
-        found: Duration | None = getattr(self.step.does, "remind", None)
-        return found
+    wait: Duration | Moment | None
+    remind: Duration | None
+    capped: bool
+    joins: tuple[str, ...]
 
 
 class Route:
@@ -76,6 +72,10 @@ class Route:
                 checkin=step.checkin,
                 params=(params := step.does.model_dump(mode="json", exclude_none=True)),
                 dynamic=bool(_texts(params)),
+                wait=step.wait,
+                remind=getattr(step.does, "remind", None),
+                capped=step.capped,
+                joins=tuple((step.milestone.all if step.milestone else None) or ()),
             )
             for number, step in enumerate(journey.steps)
         ]
@@ -93,7 +93,10 @@ class Route:
         }
         self.counted = self._counted()
         self.listens = (
-            self.counted | set(self.milestones) | set(self.answers) | {rule.event for rule in journey.stop_when}
+            self.counted
+            | set(self.milestones)
+            | set(self.answers)
+            | {rule.event for rule in journey.stop_when}
         )
         """Every event that can change anything for a customer of this journey."""
         declared = journey.traits or {}

@@ -66,7 +66,7 @@ def facts(route: Route, calendar: Calendar, state: State, now: Instant) -> Facts
         owners=dict(state.owners),
         reached=[step for step, record in records.items() if record.reached_at is not None],
         missed=[step for step, record in records.items() if record.missed_at is not None],
-        done=[step for step, record in records.items() if record.phase == "done"],
+        done=[step for step, record in records.items() if record.done_at is not None],
         skipped=[step for step, record in records.items() if record.phase == "skipped"],
         results=results(route, state),
         counts=dict(state.counts),
@@ -88,9 +88,9 @@ def results(route: Route, state: State) -> dict[str, dict[str, Any]]:
 
 def survey_result(survey: Survey, result: dict[str, Any] | None) -> dict[str, Any]:
     """`answered`, `low` (inclusive, JOURNEYS §7.7) and, when answered, `score` and `comment`."""
-    if not result:
+    if result is None:
         return {"answered": False, "low": False}
-    score = result.get("score")
-    number = isinstance(score, int | float) and not isinstance(score, bool)
-    low = survey.low is not None and number and score <= survey.low
-    return {**result, "answered": True, "low": bool(low)}
+    score: Any = result.get("score")
+    is_number = isinstance(score, int | float) and not isinstance(score, bool)
+    low = is_number and survey.low is not None and bool(score <= survey.low)
+    return {**result, "answered": True, "low": low}

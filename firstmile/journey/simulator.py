@@ -118,7 +118,9 @@ def simulate(
         world.settle(now)
         if engine.finished:
             break
-        instants = [instant for instant in (engine.wake(), lines[0].at if lines else None) if instant is not None]
+        instants = [
+            instant for instant in (engine.wake(), lines[0].at if lines else None) if instant is not None
+        ]
         if not instants or (until is not None and min(instants) > until):
             break
         now = max(now, min(instants))

@@ -137,9 +137,7 @@ def _working(
     for day in days:
         counts[day.weekday()] += 1 if working[day] else -1
     week = tuple(weekday for weekday in range(7) if counts[weekday] > 0)
-    exceptions = tuple(
-        (day - _FIRST_DAY).days for day in days if working[day] != (day.weekday() in week)
-    )
+    exceptions = tuple((day - _FIRST_DAY).days for day in days if working[day] != (day.weekday() in week))
     public = tuple(sorted((day - _FIRST_DAY).days for day in known if start <= day <= end))
     return week, exceptions, public
 
@@ -148,4 +146,6 @@ def _unknown(what: str, value: str, known: object, example: str) -> str:
     from firstmile.journey.problems import nearest
 
     hint = nearest(value, list(known))  # type: ignore[call-overload]  # a set or the keys of a dict
-    return f"unknown {what} '{value}': " + (f"did you mean '{hint}'?" if hint else f"write for instance {example}")
+    return f"unknown {what} '{value}': " + (
+        f"did you mean '{hint}'?" if hint else f"write for instance {example}"
+    )

@@ -10,7 +10,7 @@ import re
 from datetime import date
 
 from firstmile.journey.calendar import Calendar
-from firstmile.journey.durations import DAY, SECOND, Duration, Moment, Span
+from firstmile.journey.durations import SECOND, Duration, Moment, Span
 from firstmile.journey.experiments import fraction
 from firstmile.journey.instants import Instant, parse_instant
 from firstmile.journey.model import Window
@@ -71,14 +71,14 @@ class Timing:
         instant = calendar.add(anchor, duration, back=moment.before)
         return instant, instant
 
-    def deadline(self, span: Span | None, opened: Instant, shift: int = 0) -> Instant | None:
-        """When a span counted from `opened` has passed; a moment's deadline is never shifted."""
+    def deadline(self, span: Span | None, since: Instant, now: Instant | None = None) -> Instant | None:
+        """When a span counted from `since` has passed, or a moment is over: if it is over already, `now`."""
         if span is None:
             return None
         if isinstance(span, Moment):
             found = self.moment(span)
-            return None if found is None else found[1]
-        return self.calendar.add(opened, span) + shift
+            return None if found is None else found[1] if now is None else max(found[1], now)
+        return self.calendar.add(since, span)
 
     # Due times
 
@@ -120,23 +120,24 @@ class Timing:
         """`before` moves to the previous opening that is not past (JOURNEYS §2, §7.1)."""
         calendar = self.calendar
         opening = calendar.previous_opening(window, base, since=now)
-        if opening is None:
-            if calendar.is_open(window, now):
-                return now
-            found = self.moment(wait)
-            opening = calendar.next_opening(window, now)
-            if opening is None or found is None or opening >= found[1]:
-                return None
-        return self.spread(stop, window, opening, 1)
+        if opening is not None:
+            return self.spread(stop, window, opening, 1)
+        if calendar.is_open(window, now):
+            return now
+        found = self.moment(wait)
+        opening = calendar.next_opening(window, now)
+        if opening is None or found is None or opening >= found[1]:
+            return None
+        due = self.spread(stop, window, opening, 1)
+        return due if due < found[1] else opening
 
     def spread(self, stop: Stop, window: Window, opening: Instant, occurrence: int) -> Instant:
         """An opening delayed by a pure function of subject, step and occurrence, inside the window (rule 5)."""
-        room = min(stop.spread, self.calendar.closing(window, opening) - opening) // SECOND
-        if room <= 1:
+        if stop.spread <= SECOND:
             return opening
+        room = min(stop.spread, self.calendar.closing(window, opening) - opening) // SECOND
         share = fraction("spread", self.state.subject, stop.id, occurrence)
-        due = opening + (share * room >> 64) * SECOND
-        return due if self.calendar.is_open(window, due) else opening
+        return opening + (share * room >> 64) * SECOND
 
     def reopen(self, stop: Stop, instant: Instant, occurrence: int) -> Instant | None:
         """The first instant at or after `instant` inside the step's window, spread if it is an opening."""
@@ -148,18 +149,25 @@ class Timing:
 
     # Cap (rule 6)
 
+    def under_cap(self, stop: Stop, now: Instant, occurrence: int) -> Instant | None:
+        """The first instant from `now` on that respects the cap and the step's window."""
+        return self.reopen(stop, self.free_from(now), occurrence)
+
     def free_from(self, now: Instant) -> Instant:
         """The first instant at or after `now` at which one more message respects the cap."""
         cap = self.route.journey.defaults.cap
         if cap is None:
             return now
-        expiries = sorted(
-            expiry
-            for started, _ in self.state.sent
-            if (expiry := self.calendar.add(started, cap.per)) > now
-        )
+        expiries = sorted(self.calendar.add(started, cap.per) for started, _ in self.counting(now))
         surplus = len(expiries) - cap.messages
         return now if surplus < 0 else expiries[surplus]
+
+    def counting(self, now: Instant) -> list[tuple[Instant, str]]:
+        """The messages that count under the cap at `now`: one exactly `per` ago no longer does."""
+        cap = self.route.journey.defaults.cap
+        if cap is None:
+            return []
+        return [sent for sent in self.state.sent if self.calendar.add(sent[0], cap.per) > now]
 
     # While open
 
@@ -176,25 +184,28 @@ class Timing:
             raise ValueError(f"step '{stop.id}' has no reminders")
         return self.calendar.add(opened, remind.times(number)) + record.shift
 
-    def next_after(self, stop: Stop, record: StepState, number: int, now: Instant) -> tuple[int, Instant] | None:
+    def next_after(
+        self, stop: Stop, record: StepState, number: int, now: Instant
+    ) -> tuple[int, Instant] | None:
         """The next reminder or occurrence from `number` on, (number, due); None when there is no more.
 
-        A time that passed while the one before it was still waiting is not made up for: nobody is reminded
-        twice in a row because of a weekend.
+        A check-in happens `times` times, however late. A reminder whose time passed while the one before it
+        was still waiting is not made up for: nobody is reminded twice in a row because of a weekend.
         """
-        last = stop.checkin.times if stop.checkin is not None else None
-        while last is None or number <= last:
-            base = self.occurrence_base(stop, record, number)
-            if base > now:
-                due = self.placed(stop, record, base, number)
-                return None if due is None else (number, due)
-            number += 1
-        return None
+        if stop.checkin is not None:
+            if number > stop.checkin.times:
+                return None
+        elif stop.remind is None:
+            return None
+        else:
+            while self.occurrence_base(stop, record, number) < now:
+                number += 1
+        due = self.placed(stop, record, max(self.occurrence_base(stop, record, number), now), number)
+        return None if due is None else (number, due)
 
     def placed(self, stop: Stop, record: StepState, base: Instant, number: int) -> Instant | None:
         """A reminder or occurrence moved into the window; None when that is not before the deadline."""
-        occurrence = number if stop.checkin is not None else number + 1
-        due = self.reopen(stop, base, occurrence) if stop.step.customer_facing else base
+        due = self.reopen(stop, base, number if stop.checkin is not None else number + 1)
         if due is None or (record.deadline is not None and due >= record.deadline):
             return None
         return due

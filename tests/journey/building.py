@@ -53,13 +53,18 @@ def piece(timezone: str, start: Instant, country: str | None, subdivision: str |
 
 
 def calendar(
-    timezone: str = "UTC", near: str = "2026-03-06", country: str | None = None, subdivision: str | None = None
+    timezone: str = "UTC",
+    near: str = "2026-03-06",
+    country: str | None = None,
+    subdivision: str | None = None,
 ) -> Calendar:
     """The calendar of a zone and a country around a date."""
     return Calendar(piece(timezone, parse_instant(f"{near}T00:00:00Z"), country, subdivision))
 
 
-def window(days: str = "mon-fri", opens: str = "09:00", closes: str = "17:00", holidays: str = "allow") -> Window:
+def window(
+    days: str = "mon-fri", opens: str = "09:00", closes: str = "17:00", holidays: str = "allow"
+) -> Window:
     """A window as a journey writes it."""
     return Window.model_validate({"days": days, "from": opens, "to": closes, "holidays": holidays})
 

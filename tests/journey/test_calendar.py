@@ -58,7 +58,9 @@ def day(text: str) -> int:
         ("Asia/Kathmandu", "2026-02-14 10:00", "2 days", "2026-02-16T10:00:00+05:45"),
     ],
 )
-def test_days_are_calendar_days_and_hours_are_elapsed(zone: str, start: str, length: str, expected: str) -> None:
+def test_days_are_calendar_days_and_hours_are_elapsed(
+    zone: str, start: str, length: str, expected: str
+) -> None:
     on = calendar(zone, start[:10])
 
     assert on.local(on.add(instant(start, on), parse_duration(length))) == expected
@@ -129,7 +131,11 @@ ZONES = [
 ]  # fmt: skip
 
 
-@given(st.sampled_from(ZONES), st.integers(0, 400 * 24 * 60), st.sampled_from(["2011-12-01", "2018-06-01", "2026-01-01"]))
+@given(
+    st.sampled_from(ZONES),
+    st.integers(0, 400 * 24 * 60),
+    st.sampled_from(["2011-12-01", "2018-06-01", "2026-01-01"]),
+)
 def test_the_slice_tells_the_same_time_as_the_zone(zone: str, minutes: int, near: str) -> None:
     on = calendar(zone, near)
     moment = parse_instant(f"{near}T00:00:00Z") + minutes * MINUTE
@@ -140,7 +146,11 @@ def test_the_slice_tells_the_same_time_as_the_zone(zone: str, minutes: int, near
     assert on.day(moment) == (there.date() - EPOCH).days
 
 
-@given(st.sampled_from(ZONES), st.integers(0, 400 * 24 * 60), st.sampled_from(["2011-12-01", "2018-06-01", "2026-01-01"]))
+@given(
+    st.sampled_from(ZONES),
+    st.integers(0, 400 * 24 * 60),
+    st.sampled_from(["2011-12-01", "2018-06-01", "2026-01-01"]),
+)
 def test_a_wall_clock_is_resolved_as_python_does_with_fold_0(zone: str, minutes: int, near: str) -> None:
     # PEP 495: without a fold, the offset before the gap and the first of two: what RFC 5545 says.
     on = calendar(zone, near)
@@ -334,7 +344,9 @@ def test_holidays_are_allowed_by_default() -> None:
         ("America/New_York", window("daily", "00:30", "03:00"), "2026-11-01T04:45:00Z", "2026-11-01T03:00:00-05:00"),
     ],
 )  # fmt: skip
-def test_a_window_closes_at_the_first_instant_outside(zone: str, which: object, moment: str, expected: str) -> None:
+def test_a_window_closes_at_the_first_instant_outside(
+    zone: str, which: object, moment: str, expected: str
+) -> None:
     on = calendar(zone, moment[:10])
 
     assert on.local(on.closing(which, instant(moment, on))) == expected  # type: ignore[arg-type]
@@ -342,7 +354,9 @@ def test_a_window_closes_at_the_first_instant_outside(zone: str, which: object, 
 
 WINDOWS = st.builds(
     lambda days, first, length: window(
-        days, f"{first // 4:02}:{first % 4 * 15:02}", f"{(first + length) // 4:02}:{(first + length) % 4 * 15:02}"
+        days,
+        f"{first // 4:02}:{first % 4 * 15:02}",
+        f"{(first + length) // 4:02}:{(first + length) % 4 * 15:02}",
     ),
     st.sampled_from(["daily", "mon-fri", "sun", "sat, tue"]),
     st.integers(0, 60),
@@ -350,8 +364,15 @@ WINDOWS = st.builds(
 )
 
 
-@given(st.sampled_from(ZONES), WINDOWS, st.integers(0, 400 * 24 * 4), st.sampled_from(["2011-12-01", "2026-01-01"]))
-def test_openings_and_closings_agree_with_the_wall_clock(zone: str, which: object, quarters: int, near: str) -> None:
+@given(
+    st.sampled_from(ZONES),
+    WINDOWS,
+    st.integers(0, 400 * 24 * 4),
+    st.sampled_from(["2011-12-01", "2026-01-01"]),
+)
+def test_openings_and_closings_agree_with_the_wall_clock(
+    zone: str, which: object, quarters: int, near: str
+) -> None:
     on: Calendar = calendar(zone, near)
     moment = parse_instant(f"{near}T00:00:00Z") + quarters * 15 * MINUTE
     w = which
