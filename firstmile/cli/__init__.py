@@ -18,10 +18,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from firstmile.cli import journeys, publish, serve, settings, simulate, worker
+from firstmile.cli import demo, dev, journeys, publish, serve, settings, simulate, worker
 
 # Typers whose commands join the top level, in the order of `--help`.
 GROUPS: tuple[typer.Typer, ...] = (
+    demo.app,
+    dev.app,
     journeys.app,
     simulate.app,
     publish.app,

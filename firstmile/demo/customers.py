@@ -187,7 +187,7 @@ _PRIYANKA = Customer(
     country="IN",
     locale="en-IN",
     about="her workspace fails, and is retried",
-    traits={"plan": "pro"},
+    traits={"plan": "pro", "trial_ends": InDays(12)},
     scenes=(
         Scene(After("welcome", 0.3), Uses(LOGIN)),
         Scene(After("welcome", 1.5), Uses(REPORT)),
@@ -258,9 +258,9 @@ _RUBY = Customer(
     scenes=(
         Scene(Day(0.6), Uses(LOGIN)),
         Scene(Day(2.4), Orders("pause", reason="on holiday for a week")),
-        Scene(Day(10.4), Orders("resume", reason="back from holiday", options={"overdue": "shift"})),
-        Scene(Day(12), Uses(INVITED, times=2)),
-        Scene(Day(13), Uses(REPORT, times=3)),
+        Scene(Day(8.4), Orders("resume", reason="back from holiday", options={"overdue": "shift"})),
+        Scene(Day(10), Uses(INVITED, times=2)),
+        Scene(Day(11), Uses(REPORT, times=3)),
         Scene(After("training", 3), Uses(TRAINED, properties={"session": "team-101"})),
         Scene(After("nps", 1), Rates("nps", 9)),
         Scene(After("check_in", 1), Replies("check_in", "good")),
@@ -367,16 +367,16 @@ _ARJUN = Customer(
         Scene(After("kickoff_invitation", 2), Uses("kickoff.held")),
         _ADMINS,
         Scene(
-            Day(22),
-            Orders("traits", reason="the board meets a week later", traits={"go_live": InDays(39)}),
+            Day(20),
+            Orders("traits", reason="the board meets a week later", traits={"go_live": InDays(36)}),
         ),
         _USERS,
-        Scene(Day(40), Uses(REPORT, times=5)),
+        Scene(Day(37), Uses(REPORT, times=5)),
         Scene(After("nps", 1.5), Rates("nps", 6, "Single sign-on should not cost extra.")),
         Scene(After("check_in", 1), Replies("check_in", "help", "The import of last year's figures.")),
         Scene(After("check_in", 1, "occur", 2), Replies("check_in", "good")),
     ),
-    work={"success_plan": Work(1.0, {"go_live": InDays(32)})},
+    work={"success_plan": Work(1.0, {"go_live": InDays(29)})},
     ending=Ending(
         steps={"sso": "skipped", "data_import": "skipped", "low_score_call": "done", "nps": "done"}
     ),
@@ -394,19 +394,19 @@ _GRACE = Customer(
     traits={"plan": "enterprise", "seats": 900, "region": "us-west", "sso": True},
     scenes=(
         # Only once the call about the overdue kick-off was made.
-        Scene(Day(21), Uses("kickoff.held")),
+        Scene(Day(20), Uses("kickoff.held")),
         _ADMINS,
         Scene(After("training_feedback", 1), Rates("training_feedback", 4)),
         _USERS,
-        Scene(Day(43), Uses(REPORT, times=5)),
+        Scene(Day(38), Uses(REPORT, times=5)),
         Scene(After("nps", 1), Rates("nps", 8)),
         Scene(After("check_in", 1), Replies("check_in", "good")),
         Scene(After("check_in", 1, "occur", 2), Replies("check_in", "good")),
     ),
     # Finance takes its time: what should be ready five business days before go-live is not.
     work={
-        "success_plan": Work(1.0, {"go_live": InDays(41)}),
-        "billing": Work(37.0),
+        "success_plan": Work(1.0, {"go_live": InDays(37)}),
+        "billing": Work(33.0),
         "at_risk": Work(0.5),
     },
     ending=Ending(

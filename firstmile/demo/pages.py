@@ -5,6 +5,8 @@ The forms are read as they are served, so that a page that cannot be answered sh
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +16,9 @@ from typing import Final
 from urllib.parse import urljoin
 
 import httpx
+
+PAUSES: Final = (0.2, 1.0, 3.0)
+"""Seconds between one attempt to send a form and the next."""
 
 ONE_CLICK: Final = {"List-Unsubscribe": "One-Click"}
 """The body with which a mail program unsubscribes (RFC 8058)."""
@@ -84,9 +89,20 @@ async def answer(client: httpx.AsyncClient, link: str, answers: Mapping[str, str
     form = _fitting(forms(page.text), answers)
     action = urljoin(str(page.url), form.action) if form.action else str(page.url)
     fitting = {name: value for name, value in answers.items() if name in form.names}
-    sent = await client.post(action, data={**form.values, **fitting}, follow_redirects=True)
+    sent = await _send(client, action, {**form.values, **fitting})
     if not sent.is_success:
         raise PageFailed(f"sending the form of a page was answered with {sent.status_code}")
+
+
+async def _send(client: httpx.AsyncClient, action: str, values: Mapping[str, str]) -> httpx.Response:
+    """Send a form, again if need be: it is the same form then, and counts once."""
+    for pause in PAUSES:
+        with contextlib.suppress(httpx.TransportError):
+            sent = await client.post(action, data=values, follow_redirects=True)
+            if sent.status_code < 500:
+                return sent
+        await asyncio.sleep(pause)
+    return await client.post(action, data=values, follow_redirects=True)
 
 
 async def unsubscribe(client: httpx.AsyncClient, header: str) -> None:
