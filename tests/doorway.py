@@ -7,12 +7,15 @@ at once and write their records into the store. `Nowhere` stands in for a client
 from __future__ import annotations
 
 import asyncio
+import atexit
 import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -145,28 +148,51 @@ class _NoHandle:
         await self._there()
 
 
+@cache
+def _templates() -> Path:
+    """Templates by the names that the small journey uses; made once, as they are only read."""
+    place = Path(tempfile.mkdtemp(prefix="firstmile-templates-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    shipped = Path(__file__).parents[1] / "templates"
+    names = {"welcome": "team_welcome", "tips": "team_invite", "nps": "nps", "check_in": "check_in"}
+    for name, like in {**names, "_layout": "_layout"}.items():
+        shutil.copytree(shipped / like, place / name)
+    return place
+
+
 def folders(place: Path, journey: str = JOURNEY) -> settings.Settings:
     """Settings with folders of their own: one small journey, and templates that exist."""
     (place / "journeys").mkdir(parents=True, exist_ok=True)
     (place / "journeys" / "small.yaml").write_text(journey)
-    shipped = Path(__file__).parents[1] / "templates"
-    for name, like in (
-        ("welcome", "team_welcome"),
-        ("tips", "team_invite"),
-        ("nps", "nps"),
-        ("check_in",) * 2,
-    ):
-        if not (place / "templates" / name).exists():
-            shutil.copytree(shipped / like, place / "templates" / name)
-    if not (place / "templates" / "_layout").exists():
-        shutil.copytree(shipped / "_layout", place / "templates" / "_layout")
     return settings.Settings(
         state_dir=place,
         journeys=place / "journeys",
-        templates=place / "templates",
+        templates=_templates(),
         task_queue=f"queue-{place.name}",
         public_url="http://test",
     )
+
+
+_stores: list[Path] = []
+
+
+async def _store(chosen: settings.Settings) -> Database:
+    """A store with the small journey published and two specialists: made once, and copied."""
+    file = Path(chosen.database_url.removeprefix("sqlite:///"))
+    if _stores:
+        shutil.copy(_stores[0], file)
+        return Database(chosen.database_url)
+    await schema.upgrade(chosen.database_url)
+    database = Database(chosen.database_url)
+    await Service(cast(Client, Nowhere()), database, chosen).publish()
+    async with database.writing() as tx:
+        await owners.put(tx, Person("ann", "Ann Becker", "onboarding"))
+        await owners.put(tx, Person("bo", "Bo Berg", "onboarding", active=False))
+    await database.close()
+    kept = _templates() / ".store.db"
+    shutil.copy(file, kept)
+    _stores.append(kept)
+    return Database(chosen.database_url)
 
 
 @asynccontextmanager
@@ -175,15 +201,10 @@ async def opened(
 ) -> AsyncIterator[Service]:
     """A service on a store of its own, with the small journey published and one specialist."""
     chosen = folders(place)
-    await schema.upgrade(chosen.database_url)
-    database = Database(chosen.database_url)
+    database = await _store(chosen)
     try:
         options: dict[str, Any] = {} if now is None else {"now": now}
         service = Service(cast(Client, client), database, chosen, **options)
-        await service.publish()
-        async with database.writing() as tx:
-            await owners.put(tx, Person("ann", "Ann Becker", "onboarding"))
-            await owners.put(tx, Person("bo", "Bo Berg", "onboarding", active=False))
         yield service
         await service.close()
     finally:

@@ -21,6 +21,18 @@ from firstmile.web.problems import Refused
 JSON_TYPES = frozenset(
     {"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"}
 )
+_INSIDE = [
+    ipaddress.ip_network(network)
+    for network in (
+        "127.0.0.0/8",
+        "::1/128",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "fc00::/7",
+    )
+]
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -96,7 +108,7 @@ def _is_this_machine(request: Request) -> bool:
 
 def _is_inside(request: Request) -> bool:
     address = _address(request)
-    return address is not None and (address.is_loopback or address.is_private)
+    return address is not None and any(address in network for network in _INSIDE)
 
 
 def _address(request: Request) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
