@@ -18,7 +18,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from firstmile.cli import demo, dev, journeys, publish, serve, settings, simulate, worker
+from firstmile.cli import (
+    customers,
+    demo,
+    dev,
+    journeys,
+    operators,
+    publish,
+    serve,
+    settings,
+    simulate,
+    worker,
+)
 
 # Typers whose commands join the top level, in the order of `--help`.
 GROUPS: tuple[typer.Typer, ...] = (
@@ -27,6 +38,8 @@ GROUPS: tuple[typer.Typer, ...] = (
     journeys.app,
     simulate.app,
     publish.app,
+    customers.app,
+    operators.app,
     serve.app,
     worker.app,
     settings.app,

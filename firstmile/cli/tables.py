@@ -1,0 +1,131 @@
+"""Tables for people: customers, and where one of them stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from firstmile.journey.outlook import Row, when
+from firstmile.service import Standing
+
+STATUSES = {"active": "", "paused": "yellow", "stuck": "bold red", "completed": "green", "stopped": "dim"}
+_PHASES = {
+    "done": "green",
+    "skipped": "dim",
+    "missed": "red",
+    "failed": "bold red",
+    "running": "cyan",
+    "open": "cyan",
+    "scheduled": "",
+    "waiting": "dim",
+}
+_MARKS = {
+    "done": "✓",
+    "skipped": "–",
+    "missed": "✗",
+    "failed": "!",
+    "running": "…",
+    "open": "○",
+    "scheduled": "·",
+    "waiting": " ",
+}
+
+
+_GROUPS = {"past": "Done", "now": "Now", "next": "Next", "later": "Later"}
+
+
+def customers(found: Iterable[Mapping[str, Any]]) -> RenderableType:
+    """A page of customers."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("id", "who", "segment", "status", "stage", "enrolled", "next", "onboarded"):
+        table.add_column(column, no_wrap=column in ("id", "status", "enrolled", "next"))
+    for one in found:
+        who = ", ".join(str(one[name]) for name in ("name", "company") if one[name])
+        table.add_row(
+            Text(one["id"]),
+            Text(who),
+            Text(one["segment"]),
+            Text(one["status"], STATUSES.get(one["status"], "")),
+            Text(one["stage"] or "–"),
+            Text(_short(one["enrolled_at"])),
+            Text(_short(one["next_at"])),
+            Text(_short(one["onboarded_at"]) if one["onboarded"] else "–"),
+        )
+    return table if table.row_count else Text("no customers", "dim")
+
+
+def standing(found: Standing) -> RenderableType:
+    """Where a customer stands: a few lines, then every step in the order of time."""
+    row, view, profile = found.enrolment, found.view, found.profile
+    now, calendar = found.journey_now, found.calendar
+    head = Text(row.subject, "bold")
+    if profile is not None and (profile.name or profile.company):
+        head.append("  " + ", ".join(part for part in (profile.name, profile.company) if part), "not bold")
+    facts = [f"{found.title or row.segment} (version {row.version})", found.status]
+    if view is not None and view.stage:
+        facts.append(f"stage {view.stage}")
+    if view is not None and view.onboarded_at is not None:
+        facts.append(f"onboarded {when(calendar, view.onboarded_at, now)}")
+    facts += [f"{role}: {person.name}" for role, person in found.owners.items()]
+    lines: list[RenderableType] = [head, Text(" · ".join(facts), STATUSES.get(found.status, ""))]
+    speed = f", {row.speed:g} times faster than the clock" if row.speed != 1 else ""
+    age = "not seen by a worker yet" if found.updated_at is None else f"as of {_age(found)} ago"
+    lines.append(Text(f"{when(calendar, now, now)} in {found.timezone}{speed}; {age}", "dim"))
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    group = None
+    for one in found.rows:
+        if one.group != group:
+            group = one.group
+            table.add_row("", "", "")
+            table.add_row("", Text(_GROUPS[group], "bold"), "")
+        style = _PHASES[one.phase]
+        table.add_row(Text(_MARKS[one.phase], style), Text(one.step, style), _why(one, found))
+    return Group(*lines, table)
+
+
+def journal(found: Standing) -> RenderableType:
+    """Everything that happened to a customer, in the order people see it."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("at", "step", "change", "reason", "by"):
+        table.add_column(column)
+    for entry in found.journal:
+        extra = entry.stage or (f"due {_local(found, entry.due)}" if entry.due is not None else "")
+        table.add_row(
+            Text(_local(found, entry.at)),
+            Text(entry.step or ""),
+            Text(entry.change + (", late" if entry.late else ""), _PHASES.get(entry.change, "")),
+            Text(entry.reason or extra),
+            Text(entry.actor or ""),
+        )
+    return table
+
+
+def _why(row: Row, found: Standing) -> Text:
+    said = Text(row.why)
+    if row.earliest and row.at is not None:
+        said.append(f"  not before {_local(found, row.at)}", "dim")
+    return said
+
+
+def _local(found: Standing, instant: int) -> str:
+    return when(found.calendar, instant, found.journey_now)
+
+
+def _age(found: Standing) -> str:
+    assert found.updated_at is not None
+    seconds = max(int((found.now - found.updated_at).total_seconds()), 0)
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}s"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
+
+
+def _short(text: str | None) -> str:
+    return "–" if text is None else text[:16].replace("T", " ")
