@@ -7,6 +7,7 @@ a text with NUL, a number that no database keeps. So every reader behind a door 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -59,8 +60,8 @@ def _flaws(value: object, field: str, depth: int) -> Iterator[Flaw]:
             yield from _flaws(item, f"{field}[{number}]", depth + 1)
     elif isinstance(value, int) and abs(value) >= _LARGEST:
         yield Flaw(field, "a whole number has at most 64 bits: write it as text")
-    elif isinstance(value, float) and value in (float("inf"), float("-inf")):
-        yield Flaw(field, "the number is too large")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Flaw(field, "the number is too large, or none")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -128,6 +128,10 @@ class Service:
         """What a customer wants to be sent."""
         return await self.answers.preferences(target)
 
+    async def trait_kinds(self, segment: str) -> dict[str, str]:
+        """The traits that a segment's current journey declares, with their kinds; none if it has none."""
+        return await self._enrolling.trait_kinds(segment)
+
     # The house
 
     async def publish(self, journeys: Path | None = None, templates: Path | None = None) -> Publishing:

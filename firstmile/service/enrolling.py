@@ -123,6 +123,12 @@ class Enrolling:
         await premises.flush()
         return Swept(started, removed, delivered, expired)
 
+    async def trait_kinds(self, segment: str) -> dict[str, str]:
+        """What the current journey of a segment declares of traits: name and kind."""
+        async with self._premises.reading() as db:
+            current = await published.current(db, segment)
+        return {} if current is None else dict(route_of(current.journey).trait_kinds)
+
     # Enrolling, step by step
 
     async def _known(self, body: object) -> Enrolment | None:
