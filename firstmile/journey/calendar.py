@@ -135,11 +135,14 @@ class Calendar:
     def working_day(self, day: int, count: int) -> int:
         """The `count`-th working day strictly after (before, if negative) a local date."""
         step = 1 if count > 0 else -1
-        for _ in range(abs(count)):
-            for _ in range(_SEARCH_DAYS):
-                day += step
-                if self.is_working(day):
-                    break
+        left, idle = abs(count), 0
+        weekdays, exceptions = self._weekdays, self._exceptions
+        while left and idle < _SEARCH_DAYS:
+            day += step
+            if ((day + 3) % 7 in weekdays) != (day in exceptions):
+                left, idle = left - 1, 0
+            else:
+                idle += 1
         return day
 
     # Windows (rule 4)

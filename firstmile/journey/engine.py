@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from enum import IntEnum
 
 from firstmile.journey.calendar import Calendar
 from firstmile.journey.course import Course
@@ -52,36 +51,21 @@ SEEN_EVENTS = 4096
 """How many ids of events are remembered against repetition; the oldest are forgotten first."""
 
 
-class Due(IntEnum):
-    """What time brings about; at one instant and step in this order."""
-
-    END = 0
-    RESUME = 1
-    MISS = 2
-    CLOSE = 3
-    OPEN = 4
-    START = 5
-    GO_ON = 6
-    HELP = 7
-    SEND_AGAIN = 8
-    ESCALATE = 9
-    COMPENSATE = 10
-
-
-_LAST_NOMINAL = Due.OPEN
-_DOES: dict[int, Callable[[Course, Stop, StepState], None]] = {
-    Due.END: lambda course, stop, record: end(course),
-    Due.RESUME: lambda course, stop, record: resume(course, "shift", "the pause was over", None),
-    Due.MISS: lambda course, stop, record: course.settle(stop, "missed", "the deadline passed"),
-    Due.CLOSE: lambda course, stop, record: course.settle(stop, "done"),
-    Due.OPEN: start,
-    Due.START: start,
-    Due.GO_ON: go_on,
-    Due.HELP: open_help,
-    Due.SEND_AGAIN: send_again,
-    Due.ESCALATE: escalate,
-    Due.COMPENSATE: compensate,
-}
+# What time brings about; at one instant and step in this order. Up to `_OPEN` it takes its nominal instant.
+_END, _RESUME, _MISS, _CLOSE, _OPEN, _START, _GO_ON, _HELP, _SEND_AGAIN, _ESCALATE, _COMPENSATE = range(11)
+_DOES: tuple[Callable[[Course, Stop, StepState], None], ...] = (
+    lambda course, stop, record: end(course),
+    lambda course, stop, record: resume(course, "shift", "the pause was over", None),
+    lambda course, stop, record: course.settle(stop, "missed", "the deadline passed"),
+    lambda course, stop, record: course.settle(stop, "done"),
+    start,
+    start,
+    go_on,
+    open_help,
+    send_again,
+    escalate,
+    compensate,
+)
 
 Item = tuple[Instant, Instant, int, int]
 """(when, for when it was asked before the cap, place in the file, what is due)."""
@@ -115,6 +99,14 @@ def enrol(route: Route, calendar: Calendar, subject: Subject, at: Instant) -> En
 
 class Engine(Course):
     """One customer's journey at work: inputs go in, `entries` and `effects` come out; `state` is moved on."""
+
+    def __init__(self, route: Route, calendar: Calendar, state: State) -> None:
+        super().__init__(route, calendar, state)
+        self._records = [
+            (stop.index, _START if stop.milestone is None else _OPEN, state.steps[stop.id])
+            for stop in route.stops
+        ]
+        self._items: list[Item] | None = None
 
     def wake(self) -> Instant | None:
         """The next instant at which something is due, or None."""
@@ -211,7 +203,7 @@ class Engine(Course):
             for item in self._agenda():
                 if item[0] > now:
                     continue
-                if item[3] > _LAST_NOMINAL and now - item[0] > PUNCTUAL:
+                if item[3] > _OPEN and now - item[0] > PUNCTUAL:
                     item = (now, *item[1:])
                 if best is None or item < best:
                     best = item
@@ -222,8 +214,9 @@ class Engine(Course):
 
     def begin(self, at: Instant) -> None:
         """An input is applied at `at`: what was nominally due before it has happened already."""
-        while early := [item for item in self._agenda() if item[3] <= _LAST_NOMINAL and item[0] < at]:
+        while early := [item for item in self._agenda() if item[3] <= _OPEN and item[0] < at]:
             self._perform(min(early))
+        self._items = None
         self.at = at
         self.state.clock = max(self.state.clock, at)
 
@@ -231,36 +224,41 @@ class Engine(Course):
         """Do what is due, at its instant, with all that follows at once."""
         when, _, place, what = item
         state = self.state
-        self.at = max(when, state.floor if what <= _LAST_NOMINAL else state.clock)
+        self.at = max(when, state.floor if what <= _OPEN else state.clock)
         state.clock = max(state.clock, self.at)
         stop = self.route.stops[max(place, 0)]
         _DOES[what](self, stop, state.steps[stop.id])
         propagate(self)
         finish(self)
+        self._items = None
 
     def _agenda(self) -> list[Item]:
-        """Everything that time alone will bring about, in no particular order."""
+        """Everything that time alone will bring about, in no particular order; listed anew after a change."""
+        if self._items is None:
+            self._items = self._list()
+        return self._items
+
+    def _list(self) -> list[Item]:
         state = self.state
         if state.life == "stopping" and state.undo and state.stop_undo and not state.flights:
-            return [(state.clock, 0, self.route.index[state.undo[-1]], Due.COMPENSATE)]
+            return [(state.clock, 0, self.route.index[state.undo[-1]], _COMPENSATE)]
         if state.life != "running":
             return []
         if state.paused_at is not None:
-            return [] if state.paused_until is None else [(state.paused_until, 0, -1, Due.RESUME)]
+            return [] if state.paused_until is None else [(state.paused_until, 0, -1, _RESUME)]
         items: list[Item] = []
         if state.ends is not None:
-            items.append((state.ends, 0, -1, Due.END))
-        for stop, record in zip(self.route.stops, state.steps.values(), strict=True):
+            items.append((state.ends, 0, -1, _END))
+        for place, starts, record in self._records:
             phase = record.phase
             if phase == "scheduled":
-                due, asked = record.due or 0, record.asked or 0
-                items.append((due, asked, stop.index, Due.OPEN if stop.milestone else Due.START))
+                items.append((record.due or 0, record.asked or 0, place, starts))
             elif phase == "open" or phase == "failed":
-                _while_open(items, stop.index, record)
+                _while_open(items, place, record)
             if record.help:
-                items.append((record.help_at, record.help_at, stop.index, Due.HELP))
+                items.append((record.help_at, record.help_at, place, _HELP))
             if record.resend_at is not None:
-                items.append((record.resend_at, record.resend_at, stop.index, Due.SEND_AGAIN))
+                items.append((record.resend_at, record.resend_at, place, _SEND_AGAIN))
         return items
 
     def _rest(self) -> None:
@@ -277,13 +275,13 @@ class Engine(Course):
 def _while_open(items: list[Item], place: int, record: StepState) -> None:
     """What time brings to a step that is open, or failed while it was."""
     if record.deadline is not None:
-        items.append((record.deadline, record.deadline, place, Due.MISS))
+        items.append((record.deadline, record.deadline, place, _MISS))
     if record.closes is not None:
-        items.append((record.closes, record.closes, place, Due.CLOSE))
+        items.append((record.closes, record.closes, place, _CLOSE))
     if record.escalates is not None:
-        items.append((record.escalates, record.escalates, place, Due.ESCALATE))
+        items.append((record.escalates, record.escalates, place, _ESCALATE))
     if record.next is not None and record.phase == "open":
-        items.append((record.next, record.next_asked or record.next, place, Due.GO_ON))
+        items.append((record.next, record.next_asked or record.next, place, _GO_ON))
 
 
 def _standing(record: StepState) -> tuple[str, Instant | None]:
