@@ -104,8 +104,16 @@ class Shelf:
         """The current version of every segment."""
         found = {one.segment: one for one in await published.segments(db)}
         for one in found.values():
-            self._known[one.segment, one.version] = one.journey
+            self.keep(one)
         return found
+
+    def keep(self, version: published.Published) -> None:
+        """Remember a version that was read."""
+        self._known[version.segment, version.version] = version.journey
+
+    def known(self, segment: str, version: int) -> str | None:
+        """A version as canonical JSON, if it was read before."""
+        return self._known.get((segment, version))
 
     async def canonical(self, db: Reading, segment: str, version: int) -> str | None:
         """A version as canonical JSON; None if it was never published."""

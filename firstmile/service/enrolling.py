@@ -36,6 +36,7 @@ from firstmile.service.premises import PATIENCE, Premises, is_not_found, tempora
 from firstmile.signup import SignUp
 from firstmile.store import enrolments, parked, published
 from firstmile.store.enrolments import Enrolment, NewEnrolment
+from firstmile.store.published import Published
 
 STALE = timedelta(minutes=2)
 """How long a row may stay `starting` before `sweep` looks at it: far longer than a start may take."""
@@ -80,10 +81,10 @@ class Enrolling:
         those, repeat the sign-up.
         """
         body = signup.unwrapped(body)
-        known = await self._known(body)
+        known, version = await self._known(body)
         if known is not None and known.state == "started":
             return Enrolled("same", known.response)
-        sign_up, version = await self._read(body, known)
+        sign_up, version = await self._read(body, version)
         while True:
             registered = await self._register(sign_up, version, body)
             row = registered.enrolment
@@ -131,42 +132,45 @@ class Enrolling:
 
     # Enrolling, step by step
 
-    async def _known(self, body: object) -> Enrolment | None:
-        """The row from before, if this id signed up with this body. Raises `SignUpDiffers`."""
+    async def _known(self, body: object) -> tuple[Enrolment | None, Published | None]:
+        """The row from before, if this id signed up with this body, and the version to start on: the current
+        one, or that of an earlier attempt. Raises `SignUpDiffers`."""
         subject = signup.subject_of(body)
-        if subject is None or not isinstance(body, dict):
-            return None
-        async with self._premises.reading() as db:
-            row = await enrolments.latest(db, subject)
-        if row is not None and row.request_hash != _hash(body):
-            raise SignUpDiffers(subject, row.response)
-        return row
-
-    async def _read(self, body: object, known: Enrolment | None) -> tuple[SignUp, int]:
-        """The sign-up, and the version to start on: the current one, or that of an earlier attempt."""
         segment = body.get("segment") if isinstance(body, dict) else None
         async with self._premises.reading() as db:
-            if known is not None:
-                version = await published.get(db, known.segment, known.version)
-            else:
-                version = await published.current(db, segment) if isinstance(segment, str) else None
-            found = {version.segment: version} if version else await self._premises.shelf.current(db)
+            row = None if subject is None else await enrolments.latest(db, subject)
+            if row is not None and isinstance(body, dict) and row.request_hash != _hash(body):
+                raise SignUpDiffers(row.subject, row.response)
+            if row is not None and row.state == "started":
+                return row, None
+            if row is not None:
+                return row, await published.get(db, row.segment, row.version)
+            return None, await published.current(db, segment) if isinstance(segment, str) else None
+
+    async def _read(self, body: object, version: Published | None) -> tuple[SignUp, Published]:
+        shelf = self._premises.shelf
+        if version is not None:
+            found = {version.segment: version}
+            shelf.keep(version)
+        else:
+            async with self._premises.reading() as db:
+                found = await shelf.current(db)
         # The first time, this loads the world's holidays: not on the event loop.
         sign_up = await asyncio.to_thread(signup.read, body, routes(found))
-        return sign_up, found[sign_up.segment].version
+        return sign_up, found[sign_up.segment]
 
-    async def _register(self, sign_up: SignUp, version: int, body: object) -> enrolments.Registered:
+    async def _register(self, sign_up: SignUp, version: Published, body: object) -> enrolments.Registered:
         assert isinstance(body, dict)
         now = self._premises.now()
         new = NewEnrolment(
             subject=sign_up.id,
             segment=sign_up.segment,
-            version=version,
+            version=version.version,
             request_hash=_hash(body),
             response={
                 "id": sign_up.id,
                 "segment": sign_up.segment,
-                "version": version,
+                "version": version.version,
                 "enrolment": 1,
                 "enrolled_at": format_instant(from_datetime(now)),
                 "status_url": f"/v1/onboardings/{quote(sign_up.id)}",
@@ -180,8 +184,10 @@ class Enrolling:
     async def _start(self, sign_up: SignUp, row: Enrolment) -> bool:
         """Start the workflow of a row. False if a sweep removed the row meanwhile: register it again."""
         premises = self._premises
-        async with premises.reading() as db:
-            canonical = await premises.shelf.canonical(db, row.segment, row.version)
+        canonical = premises.shelf.known(row.segment, row.version)
+        if canonical is None:
+            async with premises.reading() as db:
+                canonical = await premises.shelf.canonical(db, row.segment, row.version)
         if canonical is None:
             raise StoreAway(f"version {row.version} of '{row.segment}' is not in the store: publish it again")
         starting = await asyncio.to_thread(_start_of, sign_up, row, canonical)
@@ -196,10 +202,12 @@ class Enrolling:
         async with premises.writing() as tx:
             if not await enrolments.mark_started(tx, row.subject, row.number):
                 return False
-        try:
-            await self._events.deliver_parked(row.subject)
-        except FirstmileError as error:
-            _logger.warning("parked events of %s wait for the sweep: %s", row.subject, error)
+            waiting = await parked.of(tx, row.subject)
+        if waiting:
+            try:
+                await self._events.deliver_parked(row.subject)
+            except FirstmileError as error:
+                _logger.warning("parked events of %s wait for the sweep: %s", row.subject, error)
         return True
 
     async def _call(self, row: Enrolment, starting: _Starting) -> None:
