@@ -109,7 +109,7 @@ def journal(found: Standing) -> RenderableType:
 
 def _why(row: Row, found: Standing) -> Text:
     said = Text(row.why)
-    if row.earliest and row.at is not None:
+    if row.earliest and row.at is not None and _local(found, row.at) not in row.why:
         said.append(f"  not before {_local(found, row.at)}", "dim")
     return said
 
