@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -31,6 +32,10 @@ _HELP = {
 }
 
 
+_GAUGE_LABELS = {"customers": ("segment", "status"), "hold": ("scope",)}
+"""Gauges whose labels are not those that the store counts by: the stage is for pages, not for Prometheus."""
+
+
 def exposition(snapshot: Snapshot | None) -> str:
     """The text of `/metrics`. Without a snapshot, only that the store is away."""
     registry = CollectorRegistry(auto_describe=False)
@@ -54,10 +59,14 @@ class _Numbers(Collector):
                 counter.add_metric([value for _, value in sample.labels], sample.value)
             yield counter
         for name, samples in self._snapshot.gauges.items():
-            labels = COUNTS.get(name, ("scope",))
-            gauge = GaugeMetricFamily(PREFIX + name, _HELP[name], labels=labels)
+            labels = _GAUGE_LABELS.get(name) or COUNTS[name]
+            sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
             for sample in samples:
-                gauge.add_metric([value for _, value in sample.labels], sample.value)
+                known = dict(sample.labels)
+                sums[tuple(known[label] for label in labels)] += sample.value
+            gauge = GaugeMetricFamily(PREFIX + name, _HELP[name], labels=labels)
+            for values, value in sums.items():
+                gauge.add_metric(values, value)
             yield gauge
         for name, observed in self._snapshot.histograms.items():
             histogram = HistogramMetricFamily(PREFIX + name, _HELP[name], labels=HISTOGRAMS[name].labels)
