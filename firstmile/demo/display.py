@@ -183,11 +183,13 @@ def _title(segment: str, members: Sequence[Sight], width: int) -> Text:
     day = max((sight.day for sight in members), default=0.0)
     last = max((sight.day + _left(sight) for sight in members if sight.view), default=0.0)
     done = min(1.0, day / last) if last else 0.0
-    bar = _BAR if width >= _WIDE else _BAR // 2
+    wide = width >= _WIDE
+    bar = _BAR if wide else _BAR // 2
+    onboarded = sum(sight.first_value is not None for sight in members)
     parts = [
-        f"{sum(sight.first_value is not None for sight in members)} of {len(members)} onboarded",
-        f"{sum(sight.messages for sight in members)} messages",
-        f"{sum(sight.answers for sight in members)} answers",
+        f"{onboarded} of {len(members)} onboarded" if wide else f"{onboarded}/{len(members)} onboarded",
+        f"✉ {sum(sight.messages for sight in members)}",
+        _count(sum(sight.answers for sight in members), "answer"),
     ]
     title = Text.assemble(
         (f" {plainly(segment):<11}", "bold"),
@@ -201,6 +203,10 @@ def _title(segment: str, members: Sequence[Sight], width: int) -> Text:
         title.append(f" · {stuck} stuck", style="bold red")
     title.truncate(width, overflow="ellipsis")
     return title
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _left(sight: Sight) -> float:

@@ -24,6 +24,9 @@ LOOPBACK: Final = "127.0.0.1"
 GRACE: Final = 15.0
 """Seconds that a process is given to end by itself."""
 
+ORPHANS_GRACE: Final = 5.0
+"""The same, when the demo was killed and nothing is left to be saved."""
+
 TAIL: Final = 15
 """How many lines of a dead process's log are shown."""
 
@@ -71,7 +74,7 @@ def _is_free(port: int) -> bool:
 class Watchdog:
     """The one process that outlives the demo, for as long as it takes to end the others."""
 
-    def __init__(self, grace: float = GRACE) -> None:
+    def __init__(self, grace: float = ORPHANS_GRACE) -> None:
         file = str(Path(watchdog.__file__).resolve())
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", file, str(grace)],

@@ -18,6 +18,7 @@ _STEPS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("survey", "occurred"): "{step}: reminded",
         ("survey", "done"): "{step}: answered",
         ("survey", "missed"): "{step}: not answered",
+        ("checkin", "open"): "{step} no. 1",
         ("checkin", "occurred"): "{step} no. {occurrence}",
         ("checkin", "done"): "{step}: done",
         ("milestone", "done"): "{step} reached",
@@ -56,13 +57,18 @@ def told(entry: Entry) -> str | None:
         if said is None or not entry.reason or entry.change in ("enrolled", "onboarded"):
             return said
         return f"{said}: {entry.reason.replace('_', ' ')}"
-    if entry.change == "occurred" and entry.occurrence is None:
+    if entry.change == "occurred" and not _counts(entry):
         return None
     words = _ALARMS.get(entry.change) or _STEPS.get((entry.kind or "", entry.change))
     if words is None:
         return None
     said = words.format(step=plainly(entry.step), occurrence=entry.occurrence)
     return f"{said}: {entry.reason}" if entry.change == "failed" and entry.reason else said
+
+
+def _counts(entry: Entry) -> bool:
+    """Whether an occurrence is worth a line: a reminder, or a check-in after the one that opened it."""
+    return entry.occurrence is not None and (entry.kind != "checkin" or entry.occurrence > 1)
 
 
 def plainly(name: str) -> str:

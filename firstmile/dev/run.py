@@ -21,6 +21,7 @@ from firstmile.demo.surroundings import FAMILIAR, Ports, Surroundings
 from firstmile.dev.releasing import release
 from firstmile.dev.watching import changes
 from firstmile.errors import FirstmileError, PublishRefused
+from firstmile.mail.templates import LAYOUT
 from firstmile.store import schema
 from firstmile.store.database import Database
 
@@ -94,14 +95,23 @@ async def _watch(database: Database, place: Surroundings, stack: Stack, say: Say
 
 
 async def _on_every_change(database: Database, place: Surroundings, stack: Stack, say: Say) -> None:
+    waiting: set[Path] = set()
     async with aclosing(changes((place.journeys, place.templates))) as saved:
         async for files in saved:
-            if not await _renew(database, place, say):
-                continue
-            if any(file.is_relative_to(place.templates) for file in files):
-                # Templates are read once, when a worker starts.
-                await stack.restart("worker-1")
-                say("templates: in force")
+            # What was saved while something was wrong is in force once that is mended.
+            waiting |= files
+            if await _renew(database, place, say):
+                await _reload(waiting, place, stack, say)
+                waiting.clear()
+
+
+async def _reload(files: set[Path], place: Surroundings, stack: Stack, say: Say) -> None:
+    """Start again what read these files when it started, and nothing else."""
+    if any(file.is_relative_to(place.templates) for file in files):
+        await stack.restart("worker-1")
+        if any(file.is_relative_to(place.templates / LAYOUT) for file in files):
+            await stack.restart("web")
+        say("templates: in force")
 
 
 async def _renew(database: Database, place: Surroundings, say: Say) -> bool:
@@ -111,7 +121,8 @@ async def _renew(database: Database, place: Surroundings, say: Say) -> bool:
     except PublishRefused as refused:
         for problem in refused.problems:
             say(problem)
-        say(f"{len(refused.problems)} problems: what was in force before stays so")
+        number = len(refused.problems)
+        say(f"{number} problem{'' if number == 1 else 's'}: what was in force before stays so")
         return False
     for warning in released.warnings:
         say(warning)
