@@ -18,6 +18,7 @@ from firstmile.errors import (
     EventRefused,
     JourneyOver,
     LinkRefused,
+    NotConfirmed,
     SignUpDiffers,
     SignUpRefused,
     TemporalAway,
@@ -25,7 +26,7 @@ from firstmile.errors import (
 )
 from firstmile.journey.instants import from_datetime
 from firstmile.links import Target
-from firstmile.service import Service, enrolling
+from firstmile.service import Service, commanding, enrolling, standing
 from firstmile.service import events as reading
 from firstmile.service.standing import as_json
 from firstmile.store import enrolments, parked, profiles, responses, suppressions
@@ -458,6 +459,18 @@ async def test_a_customer_runs_is_seen_commanded_and_stopped(tmp_path: Path) -> 
             sample.labels: sample.value for sample in (await running.metrics()).counters["commands_total"]
         }
         assert counted[("command", "pause"), ("outcome", "rejected")] == 2
+
+
+async def test_when_no_worker_answers_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commanding, "ANSWERED_WITHIN", timedelta(seconds=0.5))
+    monkeypatch.setattr(standing, "PATIENCE", timedelta(seconds=0.5))
+    async with town(tmp_path, works=False) as asleep:
+        await asleep.enrol(SIGN_UP)
+
+        with pytest.raises(NotConfirmed, match=r"no worker answered within 0\.5 seconds"):
+            await asleep.command("c-1", "pause", CommandRequest("ann", "r"))
+        with pytest.raises(NotConfirmed, match="no worker answered"):
+            await asleep.live("c-1")
 
 
 # ---- what is refused -------------------------------------------------------------------------------------

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from temporalio.client import WorkflowQueryFailedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from firstmile.contracts import Clock
 from firstmile.errors import JourneyOver, NotConfirmed, UnknownCustomer
@@ -125,7 +126,7 @@ class Reading:
     async def live(self, subject: str) -> View:
         """The workflow's own answer, now: for checks, not for pages."""
         try:
-            with temporal_errors():
+            with temporal_errors(), _no_worker():
                 found: View = await self._premises.workflow(subject).query(
                     "view", result_type=View, rpc_timeout=PATIENCE
                 )
@@ -161,6 +162,16 @@ class Reading:
         """How many customers there are by segment, status and stage."""
         async with self._premises.reading() as db:
             return await views.counts(db)
+
+
+@contextmanager
+def _no_worker() -> Iterator[None]:
+    try:
+        yield
+    except RPCError as error:
+        if error.status != RPCStatusCode.DEADLINE_EXCEEDED:
+            raise
+        raise NotConfirmed("no worker answered in time: is one running?") from error
 
 
 def as_json(standing: Standing) -> dict[str, Any]:
