@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from firstmile.service import Service
@@ -210,6 +211,23 @@ async def test_customers_are_found_seen_and_commanded(tmp_path: Path) -> None:
         assert seen.json()["age_seconds"] >= 0
         paused = [entry for entry in seen.json()["journal"] if entry["change"] == "paused"]
         assert (paused[0]["actor"], paused[0]["reason"]) == ("api", "on holiday")
+
+        for number in (1, 2):
+            await client.post("/v1/events", json=EVENT | {"subject": "c-2", "id": f"r{number}"})
+
+        async def numbers() -> dict[str, float]:
+            text = (await client.get("/metrics")).text
+            return {
+                f"{sample.name}{sorted(sample.labels.items())}": sample.value
+                for family in text_string_to_metric_families(text)
+                for sample in family.samples
+            }
+
+        bucket = "firstmile_time_to_first_value_seconds_bucket[('le', '+Inf'), ('segment', 'small')]"
+        found = await until(numbers, lambda seen: bucket in seen)
+        assert found[bucket] == 1
+        assert found["firstmile_onboardings_started_total[('segment', 'small')]"] == 3
+        assert found["firstmile_commands_total[('command', 'pause'), ('outcome', 'rejected')]"] == 1
 
 
 # ---- who may call ----------------------------------------------------------------------------------------
