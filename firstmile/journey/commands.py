@@ -13,7 +13,7 @@ from firstmile.journey.ending import finish, stop_journey
 from firstmile.journey.engine import Engine
 from firstmile.journey.inputs import NEED_STEP, Command, CommandRejected
 from firstmile.journey.instants import Instant
-from firstmile.journey.opening import RETURNED, answer, ask_again, occurrence
+from firstmile.journey.opening import RETURNED, answer, ask_again
 from firstmile.journey.pausing import pause, resume
 from firstmile.journey.problems import nearest
 from firstmile.journey.route import Route, Stop
@@ -126,6 +126,7 @@ def _retry(engine: Engine, command: Command) -> None:
         set_due(engine, stop, record, at if due is None else due, command.reason, command.actor)
         return
     record.phase = record.outcome or "open"
+    engine.note("scheduled", stop, command.reason, due=at, actor=command.actor)
     if purpose in ("help", "review"):
         record.help, record.help_at = record.failed_occurrence, at
     elif purpose in ("remind", "occur"):
@@ -195,13 +196,7 @@ def _resend(engine: Engine, command: Command) -> None:
     stop, record = _stop(engine, command)
     record.attempt += 1
     record.resend_at = engine.at
-    engine.note(
-        "occurred",
-        stop,
-        command.reason or "to be sent again",
-        occurrence=occurrence(stop, record),
-        actor=command.actor,
-    )
+    engine.note("occurred", stop, command.reason or "to be sent again", actor=command.actor)
 
 
 def _check_reopen(engine: Engine, command: Command, at: Instant) -> None:

@@ -26,7 +26,9 @@ _UNITS = {
     "minute": "minutes",
     "second": "seconds",
 }
-_WORDS = re.compile(r"(\d+)\s+(business\s+days?|weeks?|days?|hours?|minutes?|seconds?)(?=\s|,|$)", re.IGNORECASE)
+_WORDS = re.compile(
+    r"(\d+)\s+(business\s+days?|weeks?|days?|hours?|minutes?|seconds?)(?=\s|,|$)", re.IGNORECASE
+)
 _ISO = re.compile(
     r"P(?=\d|T\d)(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
     r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?"

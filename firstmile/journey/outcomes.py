@@ -6,6 +6,8 @@ meanwhile: what was done is journaled as what it is, also where it is not applie
 
 from __future__ import annotations
 
+from typing import Final
+
 from firstmile.journey.course import Course
 from firstmile.journey.inputs import Outcome
 from firstmile.journey.journal import Change
@@ -47,7 +49,9 @@ def came_back(course: Course, stop: Stop, flight: Flight, outcome: Outcome) -> N
     elif name == "deferred" and _matters(record, flight):
         _defer_extra(course, stop, record, flight, outcome)
     else:
-        course.note("occurred", stop, _remark(flight, outcome), number=number, occurrence=flight.occurrence)
+        counts = flight.purpose in ("remind", "occur")
+        occurrence = flight.occurrence if counts else None
+        course.note("occurred", stop, _remark(flight, outcome), number=number, occurrence=occurrence)
 
 
 def called_back(course: Course, stop: Stop, outcome: Outcome) -> None:
@@ -152,8 +156,17 @@ def _matters(record: StepState, flight: Flight) -> bool:
     return record.phase not in SETTLED or (flight.purpose == "help" and record.phase != "skipped")
 
 
+DONE: Final = {
+    "help": "a task was opened: the customer asked for help",
+    "escalate": "handed up: it took too long",
+    "review": "a task was opened: the answers are to be reviewed",
+    "resend": "sent again",
+}
+"""What is said of an effect that is neither an occurrence nor a reminder."""
+
+
 def _remark(flight: Flight, outcome: Outcome) -> str | None:
-    again = "sent again" if flight.purpose == "resend" else None
     if outcome.outcome in ("done", "open"):
-        return again
-    return f"not {again or 'sent'}: {outcome.reason or outcome.outcome}"
+        return DONE.get(flight.purpose)
+    what = "sent again" if flight.purpose == "resend" else "sent"
+    return f"not {what}: {outcome.reason or outcome.outcome}"

@@ -589,7 +589,7 @@ def test_a_request_under_review_is_accepted_by_a_person() -> None:
     assert done.lines("a")[3:] == [
         "2026-03-08 10:00 occurred",
         "2026-03-09 10:00 occurred (submitted: to be reviewed)",
-        "2026-03-09 10:00 occurred",
+        "2026-03-09 10:00 occurred (a task was opened: the answers are to be reviewed)",
         "2026-03-15 10:00 done",
     ]
     assert done.purposes("a") == ["run", "remind", "review"]

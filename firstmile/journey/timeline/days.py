@@ -12,6 +12,7 @@ from firstmile.journey.durations import SECOND, Duration
 from firstmile.journey.instants import Instant
 from firstmile.journey.journal import Entry
 from firstmile.journey.model import Checkin, Milestone, Step, Survey, Task, Webhook
+from firstmile.journey.outcomes import DONE
 from firstmile.journey.timeline import words
 from firstmile.journey.timeline.lines import Line, Piece, pad, width, wrap
 from firstmile.journey.timeline.simulated import Simulated
@@ -260,6 +261,8 @@ class _Telling:
                 return _Happening("noted", f"{which} {reason}")
             is_message = self.simulated.is_message(entry)
             return _Happening("message", f"{which} sent") if is_message else _Happening("noted", which)
+        if reason is not None and reason == DONE.get(purpose or ""):
+            reason = None
         if purpose in _TASKS and reason is None:
             return _Happening("open", f"task: {_TASKS[purpose]}")
         if purpose == "escalate" and reason is None and isinstance(does, Task):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from firstmile.journey.durations import Duration
 from firstmile.journey.instants import Instant
 from firstmile.journey.model import Condition, Step
+from firstmile.journey.outcomes import DONE
 from firstmile.journey.state import SETTLED
 from firstmile.journey.timeline import words
 from firstmile.journey.timeline.lines import Line, Piece, pad, wrap
@@ -111,7 +112,7 @@ class _Summary:
         helped = 0
         for entry in self.entries:
             effect = self.simulated.effects.get(entry.number)
-            if effect is None or entry.reason is not None:
+            if effect is None or entry.reason not in (None, DONE["help"]):
                 continue
             if entry.change == "open" and self.simulated.journey.by_id[effect.step].task:
                 opened.append(effect.step)
