@@ -9,6 +9,7 @@ so that doing it again changes nothing.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,9 +104,9 @@ class Actors:
         return {part.customer.id: part.answered for part in self._parts}
 
     async def sign_up(self) -> None:
-        """Sign everybody up, with a pause in between so that their clocks are not in step."""
+        """Sign everybody up, one after the other."""
         for part in self._parts:
-            await self._tell_of_outage(part.customer)
+            await self._arrange_mishaps(part.customer)
             await self._sign_up(part)
         # Signing up again changes nothing: one of them does.
         for part in self._parts[:1]:
@@ -124,16 +125,16 @@ class Actors:
 
     # ---- signing up --------------------------------------------------------------------------------------
 
-    async def _tell_of_outage(self, customer: Customer) -> None:
+    async def _arrange_mishaps(self, customer: Customer) -> None:
+        """Tell the stand-ins what will go wrong for this customer."""
         if customer.outage:
-            fault = {
-                "kind": "status",
-                "status": 422,
-                "on": "call",
-                "match": f"^{customer.id}$",
-                "times": customer.outage,
-            }
-            await self._call("POST", f"{self._place.systems}/_standin/faults", fault)
+            refusal = {"kind": "status", "status": 422, "on": "call", "times": customer.outage}
+            match = f"^{customer.id}$"
+            await self._call("POST", f"{self._place.systems}/_standin/faults", refusal | {"match": match})
+        if customer.silence:
+            broken = {"kind": "reset", "when": "after", "on": "send", "times": customer.silence}
+            match = f"^{re.escape(customer.email)}$"
+            await self._call("POST", f"{self._place.inbox}/_standin/faults", broken | {"match": match})
 
     async def _sign_up(self, part: Part) -> None:
         customer = part.customer

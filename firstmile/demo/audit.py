@@ -108,6 +108,13 @@ def summarise(evidence: Sequence[Evidence], books: Books, findings: Sequence[Fin
     ]
 
 
+def decisions(evidence: Iterable[Evidence]) -> Counter[str]:
+    """What was decided about messages of which nobody knew whether they had been sent, and how often."""
+    return Counter(
+        decision.text for one in evidence for message in one.messages for decision in message.decisions
+    )
+
+
 def outcome(evidence: Evidence, step: str) -> str:
     """How a step ended: its phase, or `undone`."""
     if any(entry.step == step and entry.change == "undone" for entry in evidence.journal):
@@ -150,9 +157,10 @@ def _ending(one: Evidence, view: View) -> Iterator[tuple[Kind, str]]:
 
 def _message(message: Message, copies: int) -> Iterator[tuple[Kind, str]]:
     what = f"{message.step}, {message.purpose}"
-    again = len(message.decisions)
-    if copies > 1 + again:
-        yield "doubled", f"a message came {copies} times ({what}), and {again} decisions are recorded"
+    # Setting out again is only right after a decision, and a decision may also have been not to.
+    allowed = max(1, min(message.sends, 1 + len(message.decisions)))
+    if copies > allowed:
+        yield "doubled", f"a message came {copies} times ({what}), and {allowed} is what was decided"
     match message.state:
         case "accepted" if copies == 0:
             yield "lost", f"a message was accepted and never came ({what})"

@@ -41,7 +41,11 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One sample customer. `outage`: the provisioning system refuses them that many times."""
+    """One sample customer.
+
+    `outage`: the provisioning system refuses them that many times. `silence`: SendGrid takes so many of their
+    messages and the connection breaks before it says so.
+    """
 
     id: str
     segment: str
@@ -56,6 +60,7 @@ class Customer:
     scenes: tuple[Scene, ...]
     work: Mapping[str, Work] = field(default_factory=dict)
     outage: int = 0
+    silence: int = 0
     ending: Ending = Ending()
 
 
@@ -242,6 +247,7 @@ _LUKAS = Customer(
         Scene(After("nps", 1.2), Rates("nps", 10, "My team asks for it by name.")),
         Scene(After("check_in", 2, "occur", 2), Replies("check_in", "good")),
     ),
+    silence=1,
     ending=Ending(steps={"nps": "done", "low_score_call": "skipped", "celebrate": "done"}),
 )
 _RUBY = Customer(
@@ -445,6 +451,3 @@ CAST: Final = (
     _AMARA, _LUKAS, _RUBY, _DIEGO, _MEI,
     _KATRIN, _ARJUN, _GRACE, _CALLUM,
 )  # fmt: skip
-
-SMALL_CAST: Final = (_HOLGER, _PRIYANKA, _CAMILA)
-"""Whose journeys are short, for a quick run: one stops, one fails and is retried, one goes through."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO, Final, Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -19,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firstmile.demo.observer import Sight
-from firstmile.demo.surroundings import Surroundings
+from firstmile.demo.places import Places
 from firstmile.demo.words import plainly, upcoming
 from firstmile.journey.durations import DAY
 
@@ -36,30 +35,6 @@ MARKS: Final[Mapping[str, tuple[str, str]]] = {
 _BAR = 24
 _WIDE = 110
 """From this width on there is room for where customers live, and for when they had their first value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Addresses worth opening."""
-
-    console: str
-    inbox: str
-    temporal: str
-    metrics: str
-
-    @classmethod
-    def of(cls, place: Surroundings) -> Places:
-        """The addresses of a stack."""
-        return cls(f"{place.web}/console", f"{place.inbox}/", f"{place.temporal_ui}/", f"{place.web}/metrics")
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Name and address."""
-        return [
-            ("Console", self.console),
-            ("Inbox", self.inbox),
-            ("Temporal", self.temporal),
-            ("Metrics", self.metrics),
-        ]
 
 
 class Display(Protocol):
@@ -87,7 +62,7 @@ class Lines:
         self._note = ""
 
     def begin(self, places: Places) -> None:
-        for name, address in places.rows():
+        for name, address in places:
             self.say(f"{name:<9} {address}")
 
     def show(self, sights: Sequence[Sight], note: str = "") -> None:
@@ -173,7 +148,7 @@ def _head(places: Places, width: int, elapsed: float, note: str) -> list[Text]:
     title = Text.assemble((" Firstmile ", "bold reverse cyan"), f"  {note or 'onboarding'}  ", (clock, "dim"))
     cells = [
         Text.assemble((f" {name:<9}", "dim"), (address, "cyan"), " " * max(0, 30 - len(address)))
-        for name, address in places.rows()
+        for name, address in places
     ]
     per_line = 2 if width >= 80 else 1
     return [title, *(Text().join(cells[at : at + per_line]) for at in range(0, len(cells), per_line))]

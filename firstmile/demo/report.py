@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rich import box
 from rich.console import Console
@@ -16,10 +17,17 @@ _WORST = 20
 """How many findings are written out."""
 
 
-def show(console: Console, summaries: Sequence[Summary], findings: Sequence[Finding]) -> None:
-    """Print the summary, then every finding, or that there is none."""
+def show(
+    console: Console,
+    summaries: Sequence[Summary],
+    findings: Sequence[Finding],
+    decisions: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Print the summary, what was decided about messages, and every finding, or that there is none."""
     console.print()
     console.print(_table(summaries, roomy=console.width >= 100))
+    for text, number in decisions.items():
+        console.print(Text(f"Decided {'once' if number == 1 else f'{number} times'} of a message: {text}"))
     if not findings:
         console.print(
             "Nothing was lost, nothing was doubled, nobody is stuck.", style="green", highlight=False

@@ -19,11 +19,12 @@ from rich.console import Console
 from firstmile import paths
 from firstmile.demo import report
 from firstmile.demo.actors import Actors
-from firstmile.demo.audit import Finding, audit, summarise
+from firstmile.demo.audit import Finding, audit, decisions, summarise
 from firstmile.demo.customers import CAST, COLLEAGUES, SPEEDS, Customer
-from firstmile.demo.display import Display, Places, display
+from firstmile.demo.display import Display, display
 from firstmile.demo.evidence import books, gather
 from firstmile.demo.observer import Observer
+from firstmile.demo.places import places
 from firstmile.demo.preparing import prepare
 from firstmile.demo.processes import NotReady, ProcessDied
 from firstmile.demo.signals import cancelled_by_signals
@@ -96,12 +97,12 @@ async def _demo(options: Options, directory: Path, console: Console, screen: Dis
     place = Surroundings(
         directory, Ports.choose(None if options.once else FAMILIAR), paths.journeys(), paths.templates()
     )
-    screen.say("Starting Temporal, the inbox, the systems that provision, a worker and the web service …")
+    screen.say("Starting Temporal, inbox, systems, worker and web service …")
     began = time.monotonic()
     stack = Stack.running(place, workers=options.workers, prepare=lambda: prepare(place, COLLEAGUES))
     async with stack as running, httpx.AsyncClient(timeout=20, trust_env=False) as client:
         screen.say(f"Everything runs after {time.monotonic() - began:.1f} seconds.")
-        screen.begin(Places.of(place))
+        screen.begin(await places(place, client))
         database = Database(place.database_url)
         actors = Actors(place, options.cast, options.speeds, client)
         try:
@@ -116,7 +117,7 @@ async def _demo(options: Options, directory: Path, console: Console, screen: Dis
                 Finding("unexpected", customer.segment, customer.id, text)
                 for customer, text in actors.troubles
             ]
-            report.show(console, summarise(evidence, kept, findings), findings)
+            report.show(console, summarise(evidence, kept, findings), findings, decisions(evidence))
             return 1 if findings else 0
         finally:
             screen.end()

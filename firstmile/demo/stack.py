@@ -23,7 +23,9 @@ PATIENCE: Final = 60.0
 """Seconds that a process may take until it answers; slow machines are slow."""
 
 _LOOK: Final = 0.2
-_BIN = Path(sys.executable).parent
+BIN: Final = Path(sys.executable).parent
+"""Where the programs of this environment are."""
+
 _KINDS = {1: "Text", 2: "Keyword", 3: "Int", 4: "Double", 5: "Bool", 6: "Datetime", 7: "KeywordList"}
 
 
@@ -80,18 +82,18 @@ class Stack:
 
     async def _start(self, prepare: Callable[[], Awaitable[None]] | None) -> None:
         place, ports = self.surroundings, self.surroundings.ports
-        temporal = self._begin("temporal", _temporal(place), place.bare())
-        inbox = self._begin("inbox", _standin("sendgrid", place, ports.inbox), place.bare())
+        temporal = self._begin("temporal", temporal_command(place), place.bare())
+        inbox = self._begin("inbox", standin_command("sendgrid", place, ports.inbox), place.bare())
         systems = self._begin(
             "systems",
-            [*_standin("provisioning", place, ports.systems), "--secret", place.system_secret],
+            [*standin_command("provisioning", place, ports.systems), "--secret", place.system_secret],
             place.bare(),
         )
         if prepare is not None:
             await prepare()
-        web = self._begin("web", [_BIN / "firstmile", "serve"], place.settings())
+        web = self._begin("web", [BIN / "firstmile", "serve"], place.settings())
         workers = [
-            self._begin(f"worker-{number}", [_BIN / "firstmile", "worker"], self._worker(number))
+            self._begin(f"worker-{number}", [BIN / "firstmile", "worker"], self._worker(number))
             for number in range(1, self._workers + 1)
         ]
         await asyncio.gather(
@@ -145,7 +147,8 @@ class Stack:
         return found if found.is_success else None
 
 
-def _temporal(place: Surroundings) -> list[str | Path]:
+def temporal_command(place: Surroundings) -> list[str | Path]:
+    """Temporal's development server, on a file."""
     ports = place.ports
     options = {
         "--ip": LOOPBACK,
@@ -159,7 +162,7 @@ def _temporal(place: Surroundings) -> list[str | Path]:
     pragmas = ("journal_mode=WAL", "synchronous=NORMAL")
     attributes = [f"{key.name}={_KINDS[int(key.indexed_value_type)]}" for key in search_attributes.ALL]
     return [
-        _BIN / "temporal",
+        BIN / "temporal",
         "server",
         "start-dev",
         "--ui-disable-news-fetch",
@@ -171,6 +174,7 @@ def _temporal(place: Surroundings) -> list[str | Path]:
     ]
 
 
-def _standin(module: str, place: Surroundings, port: int) -> list[str | Path]:
+def standin_command(module: str, place: Surroundings, port: int) -> list[str | Path]:
+    """A stand-in, by its module."""
     file = place.directory / f"{module}.db"
     return [sys.executable, "-m", f"firstmile.standins.{module}", "--port", str(port), "--file", file]

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
+
 from firstmile.demo.customers import COLLEAGUES
-from firstmile.demo.display import Places
+from firstmile.demo.places import places
 from firstmile.demo.preparing import colleagues_known
 from firstmile.demo.processes import NotReady, ProcessDied
 from firstmile.demo.signals import cancelled_by_signals
@@ -61,9 +63,10 @@ async def _run(options: Options, directory: Path, say: Say) -> int:
         try:
             await colleagues_known(database, COLLEAGUES)
             await _renew(database, place, say)
-            say("Starting Temporal, the inbox, the systems that provision, a worker and the web service …")
-            async with Stack.running(place) as stack:
-                for name, address in Places.of(place).rows():
+            say("Starting Temporal, inbox, systems, worker and web service …")
+            running = Stack.running(place)
+            async with running as stack, httpx.AsyncClient(timeout=20, trust_env=False) as client:
+                for name, address in await places(place, client):
                     say(f"{name:<9} {address}")
                 say(f"Watching {place.journeys} and {place.templates}; Ctrl-C ends it")
                 await _watch(database, place, stack, say)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from firstmile.demo.audit import Books, Call, Evidence, Finding, audit, summarise
+from firstmile.demo.audit import Books, Call, Evidence, Finding, audit, decisions, summarise
 from firstmile.demo.customers import CAST, Customer, Ending
 from firstmile.journey.journal import Entry, View
 from firstmile.store.ledger import Decision, Message
@@ -112,12 +112,18 @@ def test_a_message_that_came_twice_is_doubled_unless_that_was_decided() -> None:
             "doubled",
             CUSTOMER.segment,
             CUSTOMER.id,
-            "a message came 2 times (welcome, run), and 0 decisions are recorded",
+            "a message came 2 times (welcome, run), and 1 is what was decided",
         )
     ]
     decided = replace(GOOD, messages=[message(decisions=(AGAIN,), sends=2), message("k2", "ease")])
     assert kinds(decided, twice) == []
     assert kinds(decided, replace(BOOKS, letters={"k1": 3, "k2": 1})) == ["doubled"]
+    decided_not_to = replace(GOOD, messages=[message(decisions=(AGAIN,), sends=1), message("k2", "ease")])
+    assert kinds(decided_not_to, twice) == ["doubled"]
+    sent_after_a_refusal = replace(GOOD, messages=[message(sends=2), message("k2", "ease")])
+    assert kinds(sent_after_a_refusal, twice) == ["doubled"]
+    assert kinds(sent_after_a_refusal) == []
+    assert decisions([decided, GOOD]) == {AGAIN.text: 1}
 
 
 def test_a_message_that_was_accepted_and_never_came_is_lost() -> None:

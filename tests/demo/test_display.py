@@ -14,7 +14,7 @@ from rich.text import Text
 from firstmile.demo import report
 from firstmile.demo.audit import Finding, Summary
 from firstmile.demo.customers import CAST
-from firstmile.demo.display import Lines, Places, Screen, display, picture
+from firstmile.demo.display import Lines, Screen, display, picture
 from firstmile.demo.observer import Sight
 from firstmile.demo.words import told, upcoming
 from firstmile.journey.durations import DAY
@@ -23,11 +23,11 @@ from firstmile.journey.journal import Entry
 from tests.demo.rehearsal import Rehearsal
 
 AT = parse_instant("2026-11-22T03:00:00Z")
-PLACES = Places(
-    "http://127.0.0.1:15800/console",
-    "http://127.0.0.1:15825/",
-    "http://127.0.0.1:15833/",
-    "http://127.0.0.1:15800/metrics",
+PLACES = (
+    ("Console", "http://127.0.0.1:15800/console"),
+    ("Inbox", "http://127.0.0.1:15825/"),
+    ("Temporal", "http://127.0.0.1:15833/"),
+    ("Metrics", "http://127.0.0.1:15800/metrics"),
 )
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
@@ -71,7 +71,7 @@ def test_the_picture_names_every_segment_every_customer_and_the_addresses() -> N
 
     for customer in CAST:
         assert customer.name in text
-    for word in ("self serve", "team", "enterprise", "onboarded", "1:01", *dict(PLACES.rows()).values()):
+    for word in ("self serve", "team", "enterprise", "onboarded", "1:01", *dict(PLACES).values()):
         assert word in text
 
 
@@ -156,5 +156,6 @@ def test_the_report_has_a_line_for_every_segment_and_every_finding() -> None:
     assert "stuck      tm-ruby      is still paused" in text
 
     file = io.StringIO()
-    report.show(Console(file=file, width=80), summaries, [])
+    report.show(Console(file=file, width=80), summaries, [], {"not sent again: it is there": 2})
     assert "Nothing was lost" in file.getvalue()
+    assert "Decided 2 times of a message: not sent again: it is there" in file.getvalue()

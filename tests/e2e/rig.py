@@ -32,7 +32,7 @@ from firstmile.store.database import Database
 from firstmile.store.ledger import Message
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "benchmarks" / "templates"
-_BIN = stack._BIN
+_BIN = stack.BIN
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Rig:
         environ = place.bare()
         probe = f"{place.temporal_ui}/api/v1/namespaces/default/search-attributes"
         if name == "temporal":
-            command = stack._temporal(place)
+            command = stack.temporal_command(place)
         elif name == "worker":
             command = [_BIN / "firstmile", "worker", *self.worker_options]
             environ = place.settings(
@@ -92,7 +92,7 @@ class Rig:
             probe = f"{address(ports.worker_metrics)}/metrics"
         else:
             port = ports.inbox if name == "sendgrid" else ports.systems
-            command = stack._standin(name, place, port)
+            command = stack.standin_command(name, place, port)
             if name == "provisioning":
                 command += ["--secret", place.system_secret]
             probe = f"{address(port)}/healthz"
