@@ -8,6 +8,7 @@ its lock at BEGIN, where waiting works.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,9 @@ _INSERTS: dict[str, Callable[[Table], Insert]] = {
     "postgresql": postgresql.insert,
 }
 _WRITES = "firstmile_writes"
+
+# At DEBUG the driver logs every statement with its values: personal data.
+logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 
 
 def insert(dialect: str, table: Table) -> Insert:
@@ -70,7 +74,10 @@ def normalise(url: str) -> URL:
 
 
 def create_engine(url: str, *, connections: int) -> AsyncEngine:
-    """An engine for `url` with at most `connections` open connections. Connects to nothing yet."""
+    """An engine for `url` with at most `connections` open connections. Connects to nothing yet.
+
+    Its errors hide the values of statements: they are personal data, and errors end in logs and in Temporal.
+    """
     parsed = normalise(url)
     if parsed.get_backend_name() == "postgresql":
         return create_async_engine(
@@ -78,9 +85,10 @@ def create_engine(url: str, *, connections: int) -> AsyncEngine:
             pool_size=connections,
             max_overflow=0,
             pool_pre_ping=True,
+            hide_parameters=True,
             connect_args={"server_settings": {"application_name": "firstmile"}},
         )
-    engine = create_async_engine(parsed, pool_size=connections, max_overflow=0)
+    engine = create_async_engine(parsed, pool_size=connections, max_overflow=0, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "invalidate", _free_sqlite)
