@@ -257,10 +257,11 @@ async def _read(response: httpx.Response) -> bytes | None:
 
 
 def _result(body: bytes | None) -> dict[str, Any] | None:
-    """A JSON object is the effect's result; anything else is none."""
+    """A JSON object is the effect's result; anything else is none, also what no other program could read."""
     try:
         found = json.loads(body or b"")
-    except ValueError:
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and found else None
 
