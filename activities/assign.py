@@ -5,9 +5,9 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities import signatures
-from activities.tools import Tools, conclude, journey_time, now, ride
+from activities.tools import Tools, conclude, earlier, journey_time, now
 from firstmile.contracts import EffectOutcome, EffectRequest
-from firstmile.store import effects, owners
+from firstmile.store import owners
 
 
 class AssignOwner:
@@ -21,9 +21,8 @@ class AssignOwner:
         """Give the customer an owner. A team without anybody in it fails the step: that is ours to mend."""
         real = now()
         async with self._tools.database.writing() as tx:
-            known = await effects.recorded(tx, request.key)
+            known = await earlier(tx, request, real)
             if known is not None:
-                await ride(tx, request, known, real)
                 return known
             team = str(request.params["team"])
             found = await owners.assign(tx, team, request.subject, request.enrolment, request.step, real)

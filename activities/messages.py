@@ -12,13 +12,13 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities import signatures
-from activities.tasks import open_for
-from activities.tools import Tools, conclude, journey_time, now, ride
+from activities.tasks import open_for, open_next
+from activities.tools import Tools, conclude, earlier, journey_time, now
 from firstmile.contracts import EffectOutcome, EffectRequest
 from firstmile.links import Links
 from firstmile.mail.sending import Pending, Post, send_once
 from firstmile.mail.transport import Transport
-from firstmile.store import effects, tasks
+from firstmile.store import tasks
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,10 +56,8 @@ class SendMessages:
     @activity.defn(name=signatures.EFFECTS["checkin"])
     async def send_checkin(self, request: EffectRequest) -> EffectOutcome:
         """Ask how it goes: by message, or by a task to call; open a task for who needs help."""
-        if request.purpose == "help":
-            return await self._open_task(request, f"{request.step}{tasks.HELP}", "The customer asks for help")
-        if request.params.get("by") == "call":
-            return await self._open_task(request, request.step, request.title or "Call the customer")
+        if request.purpose == "help" or request.params.get("by") == "call":
+            return await self._open_task(request)
         return await self._send(request)
 
     async def _send(self, request: EffectRequest) -> EffectOutcome:
@@ -84,14 +82,19 @@ class SendMessages:
             )
         return found
 
-    async def _open_task(self, request: EffectRequest, step: str, title: str) -> EffectOutcome:
+    async def _open_task(self, request: EffectRequest) -> EffectOutcome:
         """A task for whoever owns the customer; for everybody where nobody does."""
         real = now()
         async with self._tools.database.writing() as tx:
-            known = await effects.recorded(tx, request.key)
+            known = await earlier(tx, request, real)
             if known is not None:
-                await ride(tx, request, known, real)
                 return known
+            done = await conclude(tx, request, EffectOutcome("done", journey_time(request, real)), real)
             owner = next(iter(request.facts.owners), None)
-            await open_for(tx, request, title, owner, step=step)
-            return await conclude(tx, request, EffectOutcome("done", journey_time(request, real)), real)
+            if request.purpose == "help":
+                # Under a name of its own: it outlives the step.
+                step = f"{request.step}{tasks.HELP}"
+                await open_for(tx, request, "The customer asks for help", owner, step=step)
+            else:
+                await open_next(tx, request, request.title or "Call the customer", owner)
+            return done

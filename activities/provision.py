@@ -8,7 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities import signatures
-from activities.tools import Tools, conclude, journey_time, now, ride
+from activities.tools import Tools, conclude, journey_time, now
 from firstmile.contracts import EffectOutcome, EffectRequest
 from firstmile.provisioning import Webhooks
 from firstmile.store import effects
@@ -29,22 +29,20 @@ class Provision:
     async def provision(self, request: EffectRequest) -> EffectOutcome:
         """Ask the system. What it refuses fails the step; while it is in trouble, it is asked again."""
         database = self._tools.database
-        async with database.reading() as tx:
-            known = await effects.recorded(tx, request.key)
-        if known is None:
-            answer = await self._webhooks.call(request)
-            if answer.answer == "retry":
-                raise ApplicationError(
-                    answer.reason or "the system is in trouble",
-                    type="SystemAway",
-                    next_retry_delay=answer.retry_in or timedelta(seconds=5),
-                    category=ApplicationErrorCategory.BENIGN,
-                )
-            at = journey_time(request, now())
-            outcome = EffectOutcome(answer.answer, at, answer.reason, result=answer.result)
-            async with database.writing() as tx:
-                system = str(request.params.get("system"))
-                return await conclude(tx, request, outcome, now(), system=system)
+        async with database.reading() as db:
+            outcome = await effects.recorded(db, request.key)
+        if outcome is None:
+            outcome = await self._asked(request)
         async with database.writing() as tx:
-            await ride(tx, request, known, now())
-        return known
+            return await conclude(tx, request, outcome, now(), system=str(request.params.get("system")))
+
+    async def _asked(self, request: EffectRequest) -> EffectOutcome:
+        answer = await self._webhooks.call(request)
+        if answer.answer == "retry":
+            raise ApplicationError(
+                answer.reason or "the system is in trouble",
+                type="SystemAway",
+                next_retry_delay=answer.retry_in or timedelta(seconds=5),
+                category=ApplicationErrorCategory.BENIGN,
+            )
+        return EffectOutcome(answer.answer, journey_time(request, now()), answer.reason, result=answer.result)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from firstmile.contracts import EffectOutcome, EffectRequest
 from firstmile.journey.instants import Instant, from_datetime
@@ -26,8 +24,19 @@ def now() -> datetime:
 
 
 def journey_time(request: EffectRequest, real: datetime) -> Instant:
-    """A real instant in the journey time of a request's customer."""
-    return request.clock.journey(from_datetime(real))
+    """A real instant in the journey time of a request's customer.
+
+    Never before the effect was started: this machine's clock may be behind the one that says when that was.
+    """
+    return max(request.at, request.clock.journey(from_datetime(real)))
+
+
+async def earlier(tx: Writing, request: EffectRequest, real: datetime) -> EffectOutcome | None:
+    """What an earlier attempt recorded, with the records written again; None if none has come so far."""
+    known = await effects.recorded(tx, request.key)
+    if known is not None:
+        await _ride(tx, request, known, real)
+    return known
 
 
 async def conclude(
@@ -43,20 +52,17 @@ async def conclude(
     If an earlier attempt has recorded something, that counts.
     """
     recorded = await effects.record(tx, request.key, outcome, real, system=system)
-    await ride(tx, request, recorded, real)
+    await _ride(tx, request, recorded, real)
     return recorded
 
 
-async def ride(tx: Writing, request: EffectRequest, outcome: EffectOutcome, real: datetime) -> None:
+async def _ride(tx: Writing, request: EffectRequest, outcome: EffectOutcome, real: datetime) -> None:
     """Write the records that ride on an effect, as its outcome has it."""
     done = outcome.outcome == "done"
     carried = request.records
-    owner = _owner(outcome.result)
+    owner = (outcome.result or {}).get("owner") if request.kind == "assign" else None
     if done and owner is not None and carried.success_view is not None:
-        owners = {**carried.success_view.owners, request.step: owner}
+        # Who it is was not known when the view was written beforehand.
+        owners = {**carried.success_view.owners, request.step: str(owner)}
         carried = replace(carried, success_view=replace(carried.success_view, owners=owners))
     await records.write(tx, carried, real, succeeded=done, outcome_at=outcome.at if done else None)
-
-
-def _owner(result: Mapping[str, Any] | None) -> str | None:
-    return None if not result or "owner" not in result else str(result["owner"])

@@ -79,8 +79,9 @@ class Outbox:
             written = replace(records.success, at=outcome.at)
             self._written[written.number] = written
             view = records.success_view
-            if view is not None and outcome.result and "owner" in outcome.result and carrier.step:
-                view = replace(view, owners={**view.owners, carrier.step: str(outcome.result["owner"])})
+            owner = (outcome.result or {}).get("owner") if written.kind == "assign" else None
+            if view is not None and owner is not None and carrier.step:
+                view = replace(view, owners={**view.owners, carrier.step: str(owner)})
         if view is not None and (self.acknowledged is None or view.number > self.acknowledged.number):
             self.acknowledged = view
 

@@ -355,7 +355,8 @@ class _Sender:
     ) -> EffectOutcome:
         """The outcome, with the records that ride on the effect, in the transaction that records it."""
         now = self.post.now()
-        at = self._journey(now) if at is None else at
+        # Not before the effect was started, whatever this machine's clock or the provider's says.
+        at = max(self.request.at, self._journey(now) if at is None else at)
         riding, done = self.request.records, outcome == "done"
         if done and reason and riding.success is not None:
             riding = replace(riding, success=replace(riding.success, reason=reason))
