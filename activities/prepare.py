@@ -12,10 +12,13 @@ from activities import signatures
 from activities.tools import Tools
 from firstmile.contracts import Start
 from firstmile.journey.commands import trait_problems
-from firstmile.journey.route import route_of
+from firstmile.journey.inputs import Subject
+from firstmile.journey.route import Route, route_of
 from firstmile.journey.slices import PlaceError
+from firstmile.signup import FASTEST
 from firstmile.starting import start_of
 from firstmile.store import profiles, published
+from firstmile.store.profiles import Profile
 
 
 class PrepareStart:
@@ -35,16 +38,10 @@ class PrepareStart:
             profile = await profiles.get(tx, start.subject.id)
         if current is None:
             raise _refused(f"no journey '{start.segment}' is published")
+        if not 0 < start.speed <= FASTEST:
+            raise _refused(f"the speed must be more than 0 and at most {FASTEST:g}")
         route = route_of(current.journey)
-        subject = start.subject
-        if profile is not None:
-            subject = replace(
-                subject,
-                timezone=profile.timezone or route.journey.defaults.timezone or subject.timezone,
-                country=profile.country or subject.country,
-                subdivision=profile.subdivision or subject.subdivision,
-                locale=profile.locale or subject.locale,
-            )
+        subject = _known_as(start.subject, profile, route)
         problems = trait_problems(route, subject.traits)
         if problems:
             raise _refused("; ".join(problems))
@@ -52,6 +49,25 @@ class PrepareStart:
             return await asyncio.to_thread(start_of, current.journey, subject, start.enrolled_at, start.speed)
         except PlaceError as error:
             raise _refused(str(error)) from None
+
+
+def _known_as(subject: Subject, profile: Profile | None, route: Route) -> Subject:
+    """The subject as a sign-up would have put it: what the profile knows comes first, defaults last.
+
+    A start that names no zone says UTC, which is then the journey's to replace. A subdivision means something
+    in its own country only.
+    """
+    named = subject.timezone if subject.timezone != "UTC" else None
+    known = profile or Profile(subject.id)
+    place = known if known.country else subject
+    return replace(
+        subject,
+        timezone=known.timezone or named or route.journey.defaults.timezone or "UTC",
+        country=place.country,
+        subdivision=place.subdivision,
+        locale=known.locale or subject.locale,
+        traits={name: value for name, value in subject.traits.items() if value is not None},
+    )
 
 
 def _refused(reason: str) -> ApplicationError:
