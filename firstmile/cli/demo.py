@@ -30,7 +30,8 @@ def demo(
 
     Nothing of the caller's environment is used, and no message leaves this machine.
     """
-    from firstmile.demo.customers import CAST, SPEEDS
+    from firstmile.demo.cast import CAST
+    from firstmile.demo.customers import SPEEDS
     from firstmile.demo.run import Options, console, run
 
     cast = [one for one in CAST if customers is None or one.id in customers]

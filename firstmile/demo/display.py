@@ -146,11 +146,11 @@ def _hidden(sights: Sequence[Sight], room: int) -> set[str]:
 def _head(places: Places, width: int, elapsed: float, note: str) -> list[Text]:
     clock = f"{int(elapsed) // 60}:{int(elapsed) % 60:02}"
     title = Text.assemble((" Firstmile ", "bold reverse cyan"), f"  {note or 'onboarding'}  ", (clock, "dim"))
+    longest = max(len(address) for _, address in places)
     cells = [
-        Text.assemble((f" {name:<9}", "dim"), (address, "cyan"), " " * max(0, 30 - len(address)))
-        for name, address in places
+        Text.assemble((f" {name:<9}", "dim"), (f"{address:<{longest}}", "cyan")) for name, address in places
     ]
-    per_line = 2 if width >= 80 else 1
+    per_line = 2 if 2 * len(cells[0]) <= width else 1
     return [title, *(Text().join(cells[at : at + per_line]) for at in range(0, len(cells), per_line))]
 
 

@@ -20,7 +20,8 @@ from firstmile import paths
 from firstmile.demo import report
 from firstmile.demo.actors import Actors
 from firstmile.demo.audit import Finding, audit, decisions, summarise
-from firstmile.demo.customers import CAST, COLLEAGUES, SPEEDS, Customer
+from firstmile.demo.cast import CAST
+from firstmile.demo.customers import COLLEAGUES, SPEEDS, Customer
 from firstmile.demo.display import Display, display
 from firstmile.demo.evidence import books, gather
 from firstmile.demo.observer import Observer

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from firstmile.demo.audit import Books, Call, Evidence, Finding, audit, decisions, summarise
-from firstmile.demo.customers import CAST, Customer, Ending
+from firstmile.demo.cast import CAST
+from firstmile.demo.customers import Customer, Ending
 from firstmile.journey.journal import Entry, View
 from firstmile.store.ledger import Decision, Message
 

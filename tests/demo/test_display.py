@@ -13,7 +13,7 @@ from rich.text import Text
 
 from firstmile.demo import report
 from firstmile.demo.audit import Finding, Summary
-from firstmile.demo.customers import CAST
+from firstmile.demo.cast import CAST
 from firstmile.demo.display import Lines, Screen, display, picture
 from firstmile.demo.observer import Sight
 from firstmile.demo.words import told, upcoming

@@ -11,7 +11,8 @@ from babel import Locale
 from email_validator import validate_email
 
 from firstmile import paths
-from firstmile.demo.customers import CAST, COLLEAGUES, FASTEST, SPEEDS, Customer
+from firstmile.demo.cast import CAST
+from firstmile.demo.customers import COLLEAGUES, FASTEST, SPEEDS, Customer
 from firstmile.demo.story import (
     After,
     Day,
