@@ -18,6 +18,7 @@ import typer
 if TYPE_CHECKING:
     from temporalio.runtime import Runtime
 
+    from firstmile.provisioning import Webhooks
     from firstmile.settings import Settings
     from firstmile.store.database import Database
 
@@ -66,7 +67,7 @@ async def serve(settings: Settings, *, cached: int = CACHED) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with connection.store(settings) as database:
+    async with connection.store(settings) as database, webhooks_of(settings) as webhooks:
         client = await connection.temporal(runtime=runtime_of(settings), patience=timedelta(seconds=60))
         await connection.ensure_search_attributes(client)
         # Outside the sandbox: re-importing workflows in it costs each customer several milliseconds and a
@@ -75,7 +76,7 @@ async def serve(settings: Settings, *, cached: int = CACHED) -> None:
             client,
             task_queue=settings.task_queue,
             workflows=[Onboarding],
-            activities=activities_of(settings, database),
+            activities=activities_of(settings, database, webhooks),
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=cached,
             graceful_shutdown_timeout=GRACE,
@@ -105,7 +106,17 @@ def runtime_of(settings: Settings) -> Runtime:
     return Runtime(telemetry=TelemetryConfig(metrics=metrics, logging=quiet))
 
 
-def activities_of(settings: Settings, database: Database) -> Sequence[Callable[..., Any]]:
+def webhooks_of(settings: Settings) -> Webhooks:
+    """The systems that provision, with the connections to them: to be closed at the end."""
+    from firstmile.provisioning import System, Webhooks
+
+    return Webhooks(
+        {name: System(one.url, (one.secret.get_secret_value(),)) for name, one in settings.systems.items()},
+        allow_private=settings.allow_private_addresses,
+    )
+
+
+def activities_of(settings: Settings, database: Database, webhooks: Webhooks) -> Sequence[Callable[..., Any]]:
     """Every activity, with what it works with."""
     from activities.assign import AssignOwner
     from activities.messages import Mailroom, SendMessages
@@ -121,7 +132,6 @@ def activities_of(settings: Settings, database: Database) -> Sequence[Callable[.
     from firstmile.mail.sendgrid_transport import SendGrid
     from firstmile.mail.sending import Post
     from firstmile.mail.templates import Templates
-    from firstmile.provisioning import System, Webhooks
 
     key = settings.sendgrid_api_key
     standin = settings.mail_transport == "standin"
@@ -144,10 +154,6 @@ def activities_of(settings: Settings, database: Database) -> Sequence[Callable[.
     tools = Tools(database)
     links = Links(settings.public_url, settings.link_keys())
     messages = SendMessages(tools, Mailroom(transport, post, links, settings.app_url))
-    webhooks = Webhooks(
-        {name: System(one.url, (one.secret.get_secret_value(),)) for name, one in settings.systems.items()},
-        allow_private=settings.allow_private_addresses,
-    )
     return [
         messages.send_email,
         messages.invite_to_training,

@@ -16,7 +16,7 @@ from temporalio.testing import ActivityEnvironment
 from activities import signatures
 from activities.messages import Mailroom
 from firstmile import publishing, settings
-from firstmile.cli.worker import GRACE, activities_of
+from firstmile.cli.worker import GRACE, activities_of, webhooks_of
 from firstmile.contracts import EffectOutcome, EffectRequest, Records, Start
 from firstmile.errors import PublishRefused
 from firstmile.journey.checks import NOT_YET
@@ -67,14 +67,15 @@ async def registered(
     with monkeypatch.context() as patched:
         for name, value in environment.items():
             patched.setenv(f"FIRSTMILE_{name}", value)
-        built = activities_of(settings.load(sends=True), db)
+        loaded = settings.load(sends=True)
+    webhooks = webhooks_of(loaded)
+    built = activities_of(loaded, db, webhooks)
     definitions = [activity._Definition.must_from_callable(one) for one in built]
     names = [definition.name for definition in definitions]
     assert len(names) == len(set(names)), "two activities of one name"
     found = {str(name): one for name, one in zip(names, built, strict=True)}
     yield found
-    provision: Any = found[signatures.EFFECTS["provision"]]
-    await provision.__self__._webhooks.close()
+    await webhooks.close()
 
 
 def test_a_worker_has_every_activity_that_workflows_call_and_no_other(
