@@ -81,6 +81,9 @@ async def _interruptible(options: Options, directory: Path, console: Console) ->
         return await _demo(options, directory, console, screen)
     except asyncio.CancelledError:
         return INTERRUPTED if options.once else 0
+    except BrokenPipeError:
+        # Whoever read what is said has gone (`| head`): so does the demo.
+        return INTERRUPTED
     except ProcessDied as died:
         screen.end()
         console.print(f"{died}; its last lines:", style="bold red", highlight=False, soft_wrap=True)

@@ -18,7 +18,9 @@ def cancelled_by_signals() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
-        task.cancel()
+        # A terminal that closes after Ctrl-C is no second Ctrl-C: what is being stopped goes on stopping.
+        if not task.cancelling():
+            task.cancel()
 
     loop.add_signal_handler(signal.SIGINT, task.cancel)
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
