@@ -6,14 +6,16 @@ reaches a finished customer, or nobody, is answered in words.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import get_args
 
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from firstmile.contracts import CommandRequest, CommandResult
 from firstmile.errors import (
@@ -33,6 +35,9 @@ from firstmile.service.premises import Premises, is_not_found, temporal_errors
 from firstmile.store import enrolments, holds, journal, owners, tasks, views
 from firstmile.store.enrolments import Enrolment
 from firstmile.store.holds import Hold, Scope
+
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between attempts at a workflow that is not ready."""
 
 ANSWERED_WITHIN = timedelta(seconds=15)
 """How long a command may wait for a worker to carry it out."""
@@ -114,16 +119,17 @@ class Commanding:
     async def _update(
         self, row: Enrolment, name: str, request: CommandRequest, key: str | None
     ) -> CommandResult:
-        handle = self._premises.workflow(row.subject)
+        update_id = uuid.uuid4().hex if key is None else _update_id(row, name, key)
         try:
-            with temporal_errors():
-                found: CommandResult = await handle.execute_update(
-                    name,
-                    request,
-                    id=None if key is None else _update_id(row, name, key),
-                    result_type=CommandResult,
-                    rpc_timeout=ANSWERED_WITHIN,
-                )
+            for pause in _PAUSES:
+                try:
+                    return await self._update_once(row, name, request, update_id)
+                except RPCError as error:
+                    # The workflow was just continuing as new, and a signal came in between: nothing was done.
+                    if error.status != RPCStatusCode.FAILED_PRECONDITION:
+                        raise
+                await asyncio.sleep(pause)
+            return await self._update_once(row, name, request, update_id)
         except WorkflowUpdateFailedError as failed:
             raise _rejection(failed) from failed
         except WorkflowUpdateRPCTimeoutOrCancelledError as silence:
@@ -134,7 +140,21 @@ class Commanding:
         except RPCError as error:
             if is_not_found(error):
                 raise await self._nobody_there(row) from error
+            if error.status == RPCStatusCode.FAILED_PRECONDITION:
+                raise TemporalAway("the workflow is not ready to be commanded: try again") from error
             raise
+
+    async def _update_once(
+        self, row: Enrolment, name: str, request: CommandRequest, update_id: str
+    ) -> CommandResult:
+        with temporal_errors():
+            found: CommandResult = await self._premises.workflow(row.subject).execute_update(
+                name,
+                request,
+                id=update_id,
+                result_type=CommandResult,
+                rpc_timeout=ANSWERED_WITHIN,
+            )
         return found
 
     async def _nobody_there(self, row: Enrolment) -> Exception:

@@ -93,14 +93,14 @@ class Tallies:
         """By how much this transaction is going to change a number."""
         return self._changes.get((metric, labels_text(labels)), 0)
 
-    def observe(self, metric: str, labels: Mapping[str, str], seconds: float) -> None:
-        """Add one observation to a histogram of `HISTOGRAMS`."""
+    def observe(self, metric: str, labels: Mapping[str, str], seconds: float, by: int = 1) -> None:
+        """Add one observation to a histogram of `HISTOGRAMS`, or take one back (`by` is -1)."""
         histogram = HISTOGRAMS[metric]
         chosen = {label: labels[label] for label in histogram.labels}
         place = bisect_left(histogram.bounds, seconds)
         bound = f"{histogram.bounds[place]:g}" if place < len(histogram.bounds) else "+Inf"
-        self._add(f"{metric}_bucket", {**chosen, "le": bound}, 1)
-        self._add(f"{metric}_sum", chosen, seconds)
+        self._add(f"{metric}_bucket", {**chosen, "le": bound}, by)
+        self._add(f"{metric}_sum", chosen, seconds * by)
 
     async def write(self, connection: AsyncConnection) -> None:
         """Write what was collected, in one statement."""

@@ -1,4 +1,4 @@
-"""The read model: where each customer stands. A view is written only over one with a lower number.
+"""The read model: where each customer stands. A view is never written over one with a higher number.
 
 How many customers there are by segment, status and stage is kept beside it (`counts`), not counted.
 """
@@ -23,12 +23,12 @@ from firstmile.store.dialect import insert
 from firstmile.store.tables import journal, tallies, views
 
 _WAS = {"was_status": views.c.status, "was_stage": views.c.stage}
-_OVER_A_LOWER_NUMBER = (
+_OVER_NONE_HIGHER = (
     update(views)
     .where(
         views.c.subject == bindparam("the_subject"),
         views.c.enrolment == bindparam("the_enrolment"),
-        views.c.number < bindparam("the_number"),
+        views.c.number <= bindparam("the_number"),
     )
     .values(**_WAS)
     .returning(views.c.was_status, views.c.was_stage)
@@ -76,7 +76,7 @@ async def write(
     now: datetime,
     enrolled_at: Instant | None = None,
 ) -> bool:
-    """Write a view, mostly in one statement. False if one with this number or a higher one is there.
+    """Write a view, mostly in one statement. False if one with a higher number is there.
 
     `enrolled_at` is looked at when the row is made; None: the first entry of the journal says it.
     """
@@ -98,7 +98,7 @@ async def write(
     was = None
     if enrolled_at is None:
         parameters = {"the_subject": subject, "the_enrolment": enrolment, "the_number": view.number}
-        was = await tx.first(_OVER_A_LOWER_NUMBER, row | parameters)
+        was = await tx.first(_OVER_NONE_HIGHER, row | parameters)
     if was is None:
         began = enrolled_at if enrolled_at is not None else await _first_entry(tx, subject, enrolment, now)
         was = await tx.first(_upsert(tx.dialect_name), row | key | {"enrolled_at": began})
@@ -172,7 +172,7 @@ def _upsert(name: str) -> ReturningInsert[Any, Any]:
     return new.on_conflict_do_update(
         index_elements=[views.c.subject, views.c.enrolment],
         set_=changed | _WAS,
-        where=views.c.number < new.excluded.number,
+        where=views.c.number <= new.excluded.number,
     ).returning(views.c.was_status, views.c.was_stage)
 
 

@@ -125,11 +125,11 @@ async def test_only_a_success_brings_its_entry_and_its_view(db: Database) -> Non
     assert after == [*ENTRIES[:2], replace(SUCCESS, at=T + 5)]
 
 
-async def test_a_view_is_written_only_over_a_lower_number(db: Database) -> None:
+async def test_a_view_is_never_written_over_a_higher_number(db: Database) -> None:
     async with db.writing() as tx:
         assert await views.write(tx, "c-1", 1, "team", 1, view(5, "paused"), NOW, T)
         assert not await views.write(tx, "c-1", 1, "team", 1, view(4), NOW, T)
-        assert not await views.write(tx, "c-1", 1, "team", 1, view(5), NOW, T)
+        assert await views.write(tx, "c-1", 1, "team", 1, view(5), NOW, T)
         assert await views.write(tx, "c-1", 1, "team", 2, view(6, "stuck", None), NOW, T + 99)
         customer = await views.get(tx, "c-1", 1)
 
@@ -296,3 +296,27 @@ async def test_a_settled_step_and_the_end_of_the_journey_end_the_tasks(db: Datab
 
         await records.write(tx, riding([Entry(3, T, "completed", reason="ended")]), NOW)
         assert [task.key for task in await tasks.find(tx)] == ["asked/help"]
+
+
+async def test_what_was_done_again_counts_instead_of_what_was_written_before(db: Database) -> None:
+    """A workflow task that wrote records may fail and be done again, with an event more."""
+    first = [Entry(1, T, "enrolled"), Entry(2, T, "done", step="a", kind="email"), Entry(3, T, "paused")]
+    again = [
+        Entry(1, T, "enrolled"),
+        Entry(2, T + SECOND, "skipped", step="a", kind="email", reason="b was reached"),
+        Entry(3, T + SECOND, "completed", reason="all steps settled"),
+    ]
+    async with db.writing() as tx:
+        await records.write(tx, riding(first, view(4, "paused")), NOW)
+    async with db.writing() as tx:
+        await records.write(tx, riding(again, view(4, "completed")), NOW)
+
+    async with db.reading() as reading:
+        assert await journal.read(reading, "c-1", 1) == again
+        customer = await views.get(reading, "c-1")
+        counted = (await metrics.snapshot(reading, NOW)).counters
+    assert customer is not None
+    assert customer.view.status == "completed"
+    steps = {dict(sample.labels)["outcome"]: sample.value for sample in counted["steps_total"]}
+    assert {name: value for name, value in steps.items() if value} == {"skipped": 1}
+    assert [sample.value for sample in counted["onboardings_finished_total"]] == [1]

@@ -55,10 +55,12 @@ class World:
             entries.append(replace(records.success, at=outcome.at))
             view = records.success_view
         for entry in entries:
-            known = self.entries.setdefault(entry.number, entry)
+            known = self.entries.get(entry.number, entry)
             if known != entry:
                 self.collisions.append((known, entry))
-        if view is not None and (self.view is None or view.number > self.view.number):
+            # What a failed workflow task wrote is overwritten by what was done in its place.
+            self.entries[entry.number] = entry
+        if view is not None and (self.view is None or view.number >= self.view.number):
             self.view = view
             self.views.append(view)
 

