@@ -215,7 +215,7 @@ def _reopen(engine: Engine, command: Command) -> None:
     record.attempt += 1
     record.phase = "scheduled"
     record.forced = True
-    record.done_at = record.missed_at = record.result = record.due = None
+    record.opened = record.done_at = record.missed_at = record.result = record.due = None
     record.base = record.set_at = engine.at
     set_due(engine, stop, record, engine.at, command.reason or "reopened", command.actor)
 

@@ -27,6 +27,7 @@ def open_step(course: Course, stop: Stop, record: StepState, number: int | None 
     record.phase = "open"
     record.opened = record.set_at = now
     record.shift = 0
+    record.last = 0 if stop.checkin is None else 1
     record.deadline = course.timing.deadline(stop.step.within, now, now)
     course.note("open", stop, number=number)
     if stop.checkin is not None:
@@ -61,9 +62,7 @@ def close_after(course: Course, stop: Stop, record: StepState) -> None:
 
 def occurrence(stop: Stop, record: StepState) -> int:
     """The occurrence of a check-in that is open now; 1 for everything else."""
-    if stop.checkin is None:
-        return 1
-    return max(1, record.next_number - 1) if record.next is not None else stop.checkin.times
+    return 1 if stop.checkin is None else record.last
 
 
 # Answers and completions
@@ -132,7 +131,7 @@ def ask_again(course: Course, stop: Stop, reason: str | None, actor: str | None)
     course.note("occurred", stop, reason or RETURNED, actor=actor)
     record.early = None
     if record.phase == "open":
-        record.next_number = max(record.next_number, 1)
+        record.next_number = record.last + 1
         record.next = record.next_asked = course.at
 
 

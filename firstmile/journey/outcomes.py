@@ -16,6 +16,7 @@ from firstmile.journey.opening import open_step
 from firstmile.journey.route import Stop
 from firstmile.journey.scheduling import reconsider_capped
 from firstmile.journey.state import SETTLED, Flight, StepState
+from firstmile.journey.timing import nth
 
 OPENS = frozenset({"training", "survey", "checkin", "task", "request"})
 """Kinds that are open once their effect is done; a provision only if the system says that it will call back."""
@@ -124,7 +125,10 @@ def _defer(course: Course, stop: Stop, record: StepState, flight: Flight, outcom
 
 
 def _defer_extra(course: Course, stop: Stop, record: StepState, flight: Flight, outcome: Outcome) -> None:
-    """A reminder, an occurrence or a task that was asked for is tried again, unless its time is over then."""
+    """A reminder, an occurrence or a task that was asked for is tried again.
+
+    Not if its time is over then: the deadline has passed, or the one after it has gone out.
+    """
     until = max(outcome.until if outcome.until is not None else course.at, course.at)
     if flight.purpose in ("help", "review"):
         record.help, record.help_at = flight.occurrence, until
@@ -132,12 +136,11 @@ def _defer_extra(course: Course, stop: Stop, record: StepState, flight: Flight, 
     elif flight.purpose == "escalate":
         record.escalates = due = until
     else:
-        place = flight.occurrence + (1 if flight.purpose == "remind" else 0)
-        placed = course.timing.reopen(stop, until, place)
-        if placed is None or (record.deadline is not None and placed >= record.deadline):
-            course.note(
-                "occurred", stop, _remark(flight, outcome), number=flight.number, occurrence=flight.occurrence
-            )
+        placed = course.timing.reopen(stop, until, nth(stop, flight.occurrence))
+        too_late = placed is None or (record.deadline is not None and placed >= record.deadline)
+        if placed is None or too_late or flight.occurrence < record.last:
+            remark = _remark(flight, outcome)
+            course.note("occurred", stop, remark, number=flight.number, occurrence=flight.occurrence)
             return
         due = placed
         record.next_number, record.next, record.next_asked = flight.occurrence, due, due

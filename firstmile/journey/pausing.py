@@ -99,9 +99,9 @@ def _resume_open(course: Course, stop: Stop, record: StepState, paused: Instant,
         if record.escalates is not None and isinstance(due, Duration):
             record.escalates += moved
         if record.next is not None:
-            base = max(
-                course.timing.occurrence_base(stop, record, record.next_number), record.next_asked or 0
-            )
+            base = max(record.next_asked or 0, at)
+            if stop.checkin is not None or stop.remind is not None:
+                base = max(base, course.timing.occurrence_base(stop, record, record.next_number))
             record.next = record.next_asked = course.timing.placed(stop, record, base, record.next_number)
     elif overdue == "skip" and record.next is not None and record.next < at:
         _pass_over(course, stop, record)

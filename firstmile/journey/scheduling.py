@@ -14,6 +14,7 @@ from firstmile.journey.instants import Instant
 from firstmile.journey.opening import reach, set_next
 from firstmile.journey.route import Stop
 from firstmile.journey.state import SETTLED, StepState
+from firstmile.journey.timing import nth
 
 
 def propagate(course: Course) -> None:
@@ -162,4 +163,4 @@ def reconsider_capped(course: Course) -> None:
                 course.note("scheduled", stop, due=earlier)
                 record.due = earlier
         if record.phase == "open" and record.next_asked is not None and record.next != record.next_asked:
-            record.next = timing.under_cap(stop, max(record.next_asked, at), record.next_number)
+            record.next = timing.under_cap(stop, max(record.next_asked, at), nth(stop, record.next_number))

@@ -14,6 +14,7 @@ from firstmile.journey.opening import close_after, occurrence, open_step, set_ne
 from firstmile.journey.route import Stop
 from firstmile.journey.scheduling import give_up
 from firstmile.journey.state import Flight, StepState
+from firstmile.journey.timing import nth
 
 _MESSAGES: frozenset[Purpose] = frozenset({"run", "remind", "occur", "resend"})
 """The purposes for which a message goes to the customer: they count under the cap."""
@@ -34,7 +35,7 @@ def start(course: Course, stop: Stop, record: StepState) -> None:
             record.due = due
             return
     # A task that is reopened has had its `when`.
-    if stop.when is not None and record.opened is None and not _when(course, stop):
+    if stop.when is not None and record.settled_at is None and not _when(course, stop):
         return
     record.phase = "running"
     if stop.milestone is not None:
@@ -47,7 +48,10 @@ def start(course: Course, stop: Stop, record: StepState) -> None:
 def go_on(course: Course, stop: Stop, record: StepState) -> None:
     """A reminder or a later occurrence of a check-in is due."""
     number = record.next_number
-    place = number if stop.checkin is not None else number + 1
+    place = nth(stop, number)
+    if record.deadline is not None and record.deadline <= course.at:
+        record.next = None
+        return
     due = _held(course, stop, record, place)
     if due is not None:
         if due == NEVER or (record.deadline is not None and due >= record.deadline):
@@ -57,7 +61,8 @@ def go_on(course: Course, stop: Stop, record: StepState) -> None:
             record.next_asked = due
         record.next = due
         return
-    set_next(course, stop, record, number + 1)
+    record.last = max(record.last, number)
+    set_next(course, stop, record, record.last + 1)
     close_after(course, stop, record)
     launch(course, stop, record, "occur" if stop.checkin is not None else "remind", number)
 

@@ -28,11 +28,12 @@ class StepState:
     `ready` is when the last of `after` came about, `base` the due time before window, spread and cap, `asked`
     the due time before the cap, `due` the one that holds, `set_at` when it was set. `first` is a check-in's
     first due time before windowing. While open: `deadline`, `next` (the next reminder or occurrence, placed),
-    `next_number` and `closes` (the end of a check-in's last occurrence); `shift` is how far pauses have moved
-    them. `settled_at`, `missed_at` and `done_at` are the moments at which each outcome came about. `reached_at`
-    is the instant that made a milestone true, `hits` the instants of its events so far. `help` is the occurrence
-    for which a person is wanted, since `help_at`, `helped` the last for which one was; `resend_at` is when an
-    operator wanted a message to go out again. Lists and dictionaries are replaced, never changed.
+    `next_number`, `last` (the highest number that has started) and `closes` (the end of a check-in's last
+    occurrence); `shift` is how far pauses have moved them. `settled_at`, `missed_at` and `done_at` are the
+    moments at which each outcome came about. `reached_at` is the instant that made a milestone true, `hits` the
+    instants of its events so far. `help` is the occurrence for which a person is wanted, since `help_at`,
+    `helped` the last for which one was; `resend_at` is when an operator wanted a message to go out again.
+    Lists and dictionaries are replaced, never changed.
     """
 
     phase: Phase = "waiting"
@@ -49,6 +50,7 @@ class StepState:
     next: Instant | None = None
     next_asked: Instant | None = None
     next_number: int = 0
+    last: int = 0
     closes: Instant | None = None
     escalates: Instant | None = None
     shift: int = 0

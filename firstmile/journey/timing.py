@@ -43,6 +43,11 @@ class DateTrait:
             return None
 
 
+def nth(stop: Stop, number: int) -> int:
+    """Which of a step's messages an occurrence or a reminder is; the first goes out when the step runs."""
+    return number if stop.checkin is not None else number + 1
+
+
 class Timing:
     """The times of one customer's steps."""
 
@@ -205,7 +210,7 @@ class Timing:
 
     def placed(self, stop: Stop, record: StepState, base: Instant, number: int) -> Instant | None:
         """A reminder or occurrence moved into the window; None when that is not before the deadline."""
-        due = self.reopen(stop, base, number if stop.checkin is not None else number + 1)
+        due = self.reopen(stop, base, nth(stop, number))
         if due is None or (record.deadline is not None and due >= record.deadline):
             return None
         return due

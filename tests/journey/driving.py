@@ -35,8 +35,8 @@ FOLLOWS: dict[str, set[str]] = {
     # Reopened; help that failed; compensation.
     "done": {"scheduled", "failed", "undone"},
     "missed": {"done", "scheduled", "failed", "undone"},
-    # The outcome of what had been started is journaled.
-    "skipped": {"done", "open", "failed", "skipped", "undone"},
+    # The outcome of what had been started is journaled; a task may be reopened.
+    "skipped": {"done", "open", "failed", "skipped", "undone", "scheduled"},
     "undone": set(),
 }
 """What may follow each change of a step in its journal."""
@@ -63,6 +63,7 @@ class Drive:
         self.started: dict[str, str] = {}
         self.sent: list[tuple[Instant, str]] = []
         self.came: set[tuple[str, str]] = set()
+        self.forced: set[str] = set()
         self.collect()
 
     def run(self) -> Drive:
@@ -173,8 +174,12 @@ class Drive:
         record = state.steps[effect.step]
         purpose = state.flights[effect.id].purpose
         forced = purpose == "run" and record.forced
+        if forced:
+            self.forced.add(stop.id)
         assert state.paused_at is None, f"{effect.id} started during a pause"
-        assert life == "running" or (life == "stopping" and purpose == "undo"), f"{effect.id} started while {life}"
+        assert life == "running" or (life == "stopping" and purpose == "undo"), (
+            f"{effect.id} started while {life}"
+        )
         if purpose != "undo" and state.ends is not None:
             assert effect.at < state.ends, f"{effect.id} started at the end or after it"
         assert self.started.get(effect.id) in (None, "deferred"), f"{effect.id} started twice"
@@ -182,11 +187,11 @@ class Drive:
         if stop.window is not None and purpose in IN_WINDOWS and not forced:
             assert self.calendar.is_open(stop.window, effect.at), f"{effect.id} started outside its window"
         if effect.not_after is not None and not forced and purpose in IN_WINDOWS:
-            assert effect.at < effect.not_after
+            assert effect.at < effect.not_after, f"{effect.id} started when it should be over"
         if stop.step.capped and purpose in MESSAGES:
             self.check_cap(effect, free=forced or purpose == "resend")
         if purpose == "run":
-            self.check_start(effect, forced)
+            self.check_start(effect)
 
     def check_cap(self, effect: Effect, *, free: bool) -> None:
         """Never over the cap."""
@@ -197,19 +202,25 @@ class Drive:
         assert free or len(counting) < cap.messages, f"{effect.id} started over the cap"
         self.sent.append((effect.at, effect.id))
 
-    def check_start(self, effect: Effect, forced: bool) -> None:
+    def check_start(self, effect: Effect) -> None:
         """Never before all of `after`, nor before its due time."""
         record = self.engine.state.steps[effect.step]
         step = self.route.journey.by_id[effect.step]
         for condition in step.after:
             came = self.engine.came_about(condition)
             known = (step.id, str(condition)) in self.came
-            assert known or (came is not None and came <= effect.at), f"{effect.id} started before '{condition}'"
+            assert known or (came is not None and came <= effect.at), (
+                f"{effect.id} started before '{condition}'"
+            )
         known_entries = self.entries + self.engine.entries
-        due = [e.due for e in known_entries if e.step == step.id and e.change == "scheduled" and e.number < effect.number]
+        due = [
+            e.due
+            for e in known_entries
+            if e.step == step.id and e.change == "scheduled" and e.number < effect.number
+        ]
         assert due[-1] is not None
         assert due[-1] <= effect.at, f"{effect.id} started before it was due"
-        if isinstance(step.wait, Duration) and not step.wait.business and not forced and not effect.attempt:
+        if isinstance(step.wait, Duration) and not step.wait.business and step.id not in self.forced:
             assert record.ready is not None
             assert effect.at >= self.calendar.add(record.ready, step.wait)
 
@@ -233,7 +244,7 @@ class Drive:
             assert journal[-1].change == self.engine.state.life
             assert sum(entry.change in ("completed", "stopped") for entry in journal) == 1
         allowed: dict[str, set[str]] = {}
-        for entry in journal:
+        for entry in self.entries:
             if entry.step is not None and entry.change != "occurred":
                 may = allowed.get(entry.step, FOLLOWS[""])
                 assert entry.change in may, f"{entry.step}: {entry.change}, not one of {sorted(may)}"

@@ -124,16 +124,24 @@ def _journey(chance: Random, stops: bool) -> dict[str, Any]:
         "steps": steps,
     }
     if has_ends:
-        journey["ends"] = pick(chance, ["20 days", "40 days", "5 days", "30 days after d", "10 business days"])
+        journey["ends"] = pick(
+            chance, ["20 days", "40 days", "5 days", "30 days after d", "10 business days"]
+        )
     if milestones and maybe(chance, 2):
-        journey["stages"] = [*({"stage": f"until {m}", "until": m} for m in milestones[:3]), {"stage": "last"}]
+        journey["stages"] = [
+            *({"stage": f"until {m}", "until": m} for m in milestones[:3]),
+            {"stage": "last"},
+        ]
     if stops and maybe(chance, 2):
         journey["stop_when"] = [{"event": pick(chance, ["stop", "g"]), "undo": maybe(chance, 2)}]
     defaults: dict[str, Any] = {"window": pick(chance, WINDOWS)}
     if maybe(chance, 2):
         defaults["spread"] = pick(chance, ["30 minutes", "8 hours"])
     if not maybe(chance, 3):
-        defaults["cap"] = {"messages": chance.randint(1, 2), "per": pick(chance, ["1 day", "3 hours", "2 business days"])}
+        defaults["cap"] = {
+            "messages": chance.randint(1, 2),
+            "per": pick(chance, ["1 day", "3 hours", "2 business days"]),
+        }
     journey["defaults"] = defaults
     return journey
 
@@ -156,7 +164,9 @@ def _step(
     if maybe(chance, 4):
         found["when"] = pick(chance, WHENS).replace("S", pick(chance, earlier or [step]))
     if kind in (*OPEN_KINDS, "provision") and (not has_ends or not maybe(chance, 3)):
-        found["within"] = pick(chance, ["3 days", "12 hours", "2 business days", "8 days"] + ["1 day after d"] * has_ends)
+        found["within"] = pick(
+            chance, ["3 days", "12 hours", "2 business days", "8 days"] + ["1 day after d"] * has_ends
+        )
     return found
 
 
@@ -169,7 +179,9 @@ def _does(chance: Random, kind: str, earlier: list[str]) -> dict[str, Any]:
     if kind == "milestone":
         if earlier and maybe(chance, 4):
             return {"all": sorted({pick(chance, earlier) for _ in range(chance.randint(1, 3))})}
-        milestone: dict[str, Any] = {"event": sorted({pick(chance, EVENTS) for _ in range(chance.randint(1, 2))})}
+        milestone: dict[str, Any] = {
+            "event": sorted({pick(chance, EVENTS) for _ in range(chance.randint(1, 2))})
+        }
         if maybe(chance, 3):
             milestone["times"] = chance.randint(1, 3)
         if maybe(chance, 4):
@@ -188,10 +200,17 @@ def _does(chance: Random, kind: str, earlier: list[str]) -> dict[str, Any]:
         },
         "provision": {"system": "s", "undo": maybe(chance, 2), "with": {"n": "{{ traits.seats }}"}},
         "assign": {"team": "team"},
-        "task": {"title": "T", **remind, **({"due": "1 business day", "escalate_to": "boss"} if maybe(chance, 3) else {})},
+        "task": {
+            "title": "T",
+            **remind,
+            **({"due": "1 business day", "escalate_to": "boss"} if maybe(chance, 3) else {}),
+        },
         "request": {"form": "f", "template": "t", "review": maybe(chance, 3), **remind},
         "notify": {"to": "team", "message": "m"},
-        "webhook": {"system": "s", **({"class": pick(chance, ["lifecycle", "transactional"])} if maybe(chance, 2) else {})},
+        "webhook": {
+            "system": "s",
+            **({"class": pick(chance, ["lifecycle", "transactional"])} if maybe(chance, 2) else {}),
+        },
     }[kind]
 
 
@@ -206,13 +225,24 @@ def _script(chance: Random, made: Case, *, stops: bool, pauses: bool) -> list[Sc
     lines = []
     now = made.at
     for number in range(chance.randint(0, 14)):
-        now += pick(chance, [HOUR, 0, MINUTE, 7 * HOUR, DAY, 2 * DAY, 5 * DAY, 2_000_000]) * chance.randint(0, 2)
-        lines.append(ScriptLine(now, number, _input(chance, made, steps, now, number, stops=stops, pauses=pauses)))
+        now += pick(chance, [HOUR, 0, MINUTE, 7 * HOUR, DAY, 2 * DAY, 5 * DAY, 2_000_000]) * chance.randint(
+            0, 2
+        )
+        lines.append(
+            ScriptLine(now, number, _input(chance, made, steps, now, number, stops=stops, pauses=pauses))
+        )
     return lines
 
 
 def _input(
-    chance: Random, made: Case, steps: list[dict[str, Any]], now: Instant, number: int, *, stops: bool, pauses: bool
+    chance: Random,
+    made: Case,
+    steps: list[dict[str, Any]],
+    now: Instant,
+    number: int,
+    *,
+    stops: bool,
+    pauses: bool,
 ) -> Event | Command | ScriptedOutcome:
     step = pick(chance, steps)
     what = chance.randint(0, 9)
