@@ -240,8 +240,10 @@ class Engine(Course):
 
     def _list(self) -> list[Item]:
         state = self.state
-        if state.life == "stopping" and state.undo and state.stop_undo and not state.flights:
-            return [(state.clock, 0, self.route.index[state.undo[-1]], _COMPENSATE)]
+        if state.life == "stopping" and state.undo and state.stop_undo:
+            by_id = self.route.journey.by_id
+            provisioning = any(by_id[flight.step].provision for flight in state.flights.values())
+            return [] if provisioning else [(state.clock, 0, self.route.index[state.undo[-1]], _COMPENSATE)]
         if state.life != "running":
             return []
         if state.paused_at is not None:

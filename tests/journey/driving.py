@@ -83,7 +83,9 @@ class Drive:
                 break
             if self.superfluous:
                 for part in (1, 2, 3):
-                    self.advance(now + (min(min(times), wake or min(times)) - now - 1) * part // 3)
+                    self.advance(
+                        now + (min([*times, *([] if wake is None else [wake])]) - now - 1) * part // 3
+                    )
             now = max(now, min(times))
         else:
             raise AssertionError("the journey does not come to an end")
@@ -225,7 +227,7 @@ class Drive:
             assert effect.at >= self.calendar.add(record.ready, step.wait)
 
     def check_that_it_goes_on(self, now: Instant) -> None:
-        """An active journey has something in flight, a next wake-up, or a failed step; and nothing is left behind."""
+        """An active journey has something in flight, a next wake-up, or a failed step; nothing is left behind."""
         engine, state = self.engine, self.engine.state
         wake = engine.wake()
         assert wake is None or wake > now, "what is due was not done"

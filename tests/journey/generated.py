@@ -90,7 +90,7 @@ def maybe(chance: Random, of: int) -> bool:
 
 
 def case(chance: Random, *, stops: bool = True, pauses: bool = True) -> Case:
-    """A case made up from `chance`; without `stops` nothing cuts the journey short, without `pauses` none pauses."""
+    """A case made up from `chance`. Without `stops` nothing cuts it short, without `pauses` none pauses."""
     journey = _journey(chance, stops)
     place = pick(chance, PLACES)
     start = parse_instant(place[2])
@@ -189,7 +189,7 @@ def _does(chance: Random, kind: str, earlier: list[str]) -> dict[str, Any]:
         if maybe(chance, 4):
             milestone["since"] = "open"
         return milestone
-    return {
+    kinds: dict[str, dict[str, Any]] = {
         "email": {"template": "t", "class": pick(chance, ["lifecycle", "transactional", "marketing"])},
         "training": {"session": pick(chance, ["x", "y"]), "template": "t"},
         "survey": {"kind": "nps", "template": "t", "low": 6, **remind},
@@ -211,7 +211,8 @@ def _does(chance: Random, kind: str, earlier: list[str]) -> dict[str, Any]:
             "system": "s",
             **({"class": pick(chance, ["lifecycle", "transactional"])} if maybe(chance, 2) else {}),
         },
-    }[kind]
+    }
+    return kinds[kind]
 
 
 def _date(chance: Random, start: Instant, name: str) -> str:

@@ -159,7 +159,7 @@ def test_a_wall_clock_is_resolved_as_python_does_with_fold_0(zone: str, minutes:
     there = to_datetime(wall).replace(tzinfo=zoneinfo.ZoneInfo(zone))
 
     assert on.resolve(wall) == from_datetime(there.astimezone(UTC))
-    assert [i for i in on.instants(wall)] == sorted(
+    assert on.instants(wall) == sorted(
         {
             moment
             for fold in (0, 1)
@@ -282,14 +282,14 @@ def test_days_of_a_window(days: str, monday_to_sunday: str) -> None:
         # An opening that falls into a gap is resolved by rule 2.
         ("America/New_York", window("daily", "02:30", "06:00"), "2026-03-08 01:00", "2026-03-08T03:30:00-04:00"),
         ("America/New_York", window("daily", "02:00", "06:00"), "2026-03-08 01:00", "2026-03-08T03:00:00-04:00"),
-        ("Australia/Lord_Howe", window("daily", "02:15", "06:00"), "2026-10-04 01:00", "2026-10-04T02:45:00+11:00"),
+        ("Australia/LHI", window("daily", "02:15", "06:00"), "2026-10-04 01:00", "2026-10-04T02:45:00+11:00"),
         ("America/Sao_Paulo", window("daily", "00:00", "06:00"), "2018-11-03 12:00", "2018-11-04T01:00:00-02:00"),
         ("Asia/Beirut", window("daily", "00:30", "06:00"), "2026-03-28 12:00", "2026-03-29T01:30:00+03:00"),
         # A window that lies in the gap whole does not open that day: resolved, it would be outside itself.
         ("America/New_York", window("daily", "02:15", "02:45"), "2026-03-08 01:00", "2026-03-09T02:15:00-04:00"),
         # An opening that comes twice is the first of the two; between them the wall clock opens it again.
         ("America/New_York", window("daily", "01:30", "01:45"), "2026-10-31 12:00", "2026-11-01T01:30:00-04:00"),
-        ("America/New_York", window("daily", "01:30", "01:45"), "2026-11-01T05:45:00Z", "2026-11-01T01:30:00-05:00"),
+        ("US/Eastern", window("daily", "01:30", "01:45"), "2026-11-01T05:45:00Z", "2026-11-01T01:30:00-05:00"),
         # A date that was left out has no opening.
         ("Pacific/Apia", window("daily", "09:00", "17:00"), "2011-12-29 18:00", "2011-12-31T09:00:00+14:00"),
         ("Pacific/Apia", window("fri", "09:00", "17:00"), "2011-12-29 18:00", "2012-01-06T09:00:00+14:00"),
@@ -335,13 +335,13 @@ def test_holidays_are_allowed_by_default() -> None:
         ("Europe/Berlin", window(), "2026-03-06 10:00", "2026-03-06T17:00:00+01:00"),
         ("Europe/Berlin", window("daily", "00:00", "24:00"), "2026-03-06 10:00", "2026-03-07T00:00:00+01:00"),
         # The clocks go on past the end of the window: closed from that instant.
-        ("America/New_York", window("daily", "01:00", "02:30"), "2026-03-08 01:30", "2026-03-08T03:00:00-04:00"),
+        ("US/Eastern", window("daily", "01:00", "02:30"), "2026-03-08 01:30", "2026-03-08T03:00:00-04:00"),
         # They go back before its beginning: closed, although not yet over.
-        ("America/New_York", window("daily", "01:30", "05:00"), "2026-11-01T05:45:00Z", "2026-11-01T01:00:00-05:00"),
-        ("America/New_York", window("daily", "01:30", "05:00"), "2026-11-01T06:45:00Z", "2026-11-01T05:00:00-05:00"),
+        ("US/Eastern", window("daily", "01:30", "05:00"), "2026-11-01T05:45:00Z", "2026-11-01T01:00:00-05:00"),
+        ("US/Eastern", window("daily", "01:30", "05:00"), "2026-11-01T06:45:00Z", "2026-11-01T05:00:00-05:00"),
         # They go back within it: twice as long.
-        ("America/New_York", window("daily", "00:30", "01:45"), "2026-11-01T04:45:00Z", "2026-11-01T01:45:00-04:00"),
-        ("America/New_York", window("daily", "00:30", "03:00"), "2026-11-01T04:45:00Z", "2026-11-01T03:00:00-05:00"),
+        ("US/Eastern", window("daily", "00:30", "01:45"), "2026-11-01T04:45:00Z", "2026-11-01T01:45:00-04:00"),
+        ("US/Eastern", window("daily", "00:30", "03:00"), "2026-11-01T04:45:00Z", "2026-11-01T03:00:00-05:00"),
     ],
 )  # fmt: skip
 def test_a_window_closes_at_the_first_instant_outside(

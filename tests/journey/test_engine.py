@@ -1,4 +1,4 @@
-"""How the engine is driven: wake-ups on time, late and superfluous, inputs twice, views, and the state it keeps."""
+"""How the engine is driven: wake-ups on time, late and superfluous, inputs twice, views, and its state."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_a_wake_up_that_is_hardly_late_is_on_time(late: int, at: str) -> None:
 
 
 def test_nothing_starts_before_what_was_taken_into_account() -> None:
-    # The event came two seconds after the due time and before the timer: it counts, so the start is not before it.
+    # The event came two seconds after the due time, before the timer: it counts, so the start comes after it.
     engine = enrolled(
         "- {id: a, wait: 1 day, when: reached('m'), email: {template: t}}\n- {id: m, milestone: {event: e}}"
     )

@@ -1,4 +1,4 @@
-"""What makes a step happen, and what keeps it from it: `after`, `wait`, `until`, `when`, `within` (JOURNEYS §2, §3)."""
+"""What makes a step happen or keeps it from it: `after`, `wait`, `until`, `when`, `within` (JOURNEYS §2, §3)."""
 
 from __future__ import annotations
 

@@ -284,7 +284,7 @@ def test_what_waits_and_counts_under_the_cap(kind: str, waits: bool) -> None:
 
 
 def test_a_capped_message_moves_into_its_window_and_is_spread_there() -> None:
-    defaults = {"window": WINDOW, "spread": "30 minutes"}
+    defaults: Any = {"window": WINDOW, "spread": "30 minutes"}
     inside = run(capped(emails("0 days", "1 hour"), **defaults), at="2026-03-05 10:00")
     outside = run(capped(emails("0 days", "1 hour"), **defaults))
 
