@@ -7,6 +7,7 @@ are stateless: start as many as there is work for.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Callable, Sequence
@@ -30,6 +31,9 @@ GRACE = timedelta(seconds=20)
 CACHED = 1000
 """How many sleeping customers a worker keeps in memory; others are replayed when they wake."""
 
+AT_ONCE = 8
+"""How many customers' workflow tasks a worker has in hand at a time."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -51,9 +55,9 @@ def worker(
         for chatty in ("alembic", "httpx", "temporalio.worker"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         asyncio.run(serve(settings, cached=cached))
-    except (FirstmileError, SettingsError) as error:
+    except FirstmileError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from None
 
 
 async def serve(settings: Settings, *, cached: int = CACHED) -> None:
@@ -79,8 +83,15 @@ async def serve(settings: Settings, *, cached: int = CACHED) -> None:
             activities=activities_of(settings, database, webhooks),
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=cached,
+            # More would only wait for the interpreter's lock, and each keeps memory of its own.
+            max_concurrent_workflow_tasks=AT_ONCE,
             graceful_shutdown_timeout=GRACE,
         )
+        # Customers who are put to sleep leave circles behind. What is loaded by now stays, and is left out, so
+        # that collecting them is quick and can be done often.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(500, 5, 2)
         async with running:
             _logger.info("working on task queue %s", settings.task_queue)
             await stop.wait()

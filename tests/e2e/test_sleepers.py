@@ -39,6 +39,7 @@ async def test_a_thousand_sleepers_cost_hardly_more_than_a_hundred(tmp_path: Pat
         await rig.until(lambda: _asleep(rig, 1000), 120)
         thousand = rig.memory("worker")
 
+        print(f"{hundred / MIB:.1f} MiB with a hundred, {thousand / MIB:.1f} with a thousand")
         assert (thousand - hundred) / MIB <= 20
         await _settled(rig)
         used, begin = rig.cpu("worker"), time.monotonic()
