@@ -115,6 +115,8 @@ class Timing:
         opening = None
         if duration is not None and duration.only_business_days:
             opening = calendar.opening_on(window, calendar.day(base))
+            if opening is not None and opening < now:
+                return self.reopen(stop, now, 1)
         if opening is None:
             opening = calendar.next_opening(window, base)
         return None if opening is None else self.spread(stop, window, opening, 1)

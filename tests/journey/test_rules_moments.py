@@ -213,6 +213,9 @@ def test_a_step_that_run_now_forced_is_not_moved_back() -> None:
         # Counted from a plain date, business days `after` have an opening on their own day.
         ("1 business day after d", "2026-03-13", "2026-03-06 10:00", "2026-03-16 09:00"),
         ("1 business day after d", "2026-03-12T19:00:00Z", "2026-03-06 10:00", "2026-03-13 09:00"),
+        # An opening on its own day that is past is not waited for.
+        ("1 business day after d", "2026-03-05", "2026-03-06 10:00", "2026-03-06 10:00"),
+        ("1 business day after d", "2026-03-05", "2026-03-06 18:00", "2026-03-09 09:00"),
         # Every earlier opening is past: now, if the window is open …
         ("1 day before d", "2026-03-08", "2026-03-06 10:00", "2026-03-06 10:00"),
         ("0 days after d", "2026-03-06", "2026-03-06 10:00", "2026-03-06 10:00"),
