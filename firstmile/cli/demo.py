@@ -16,7 +16,7 @@ def demo(
         bool, typer.Option("--once", help="End when everybody has finished, with a summary.")
     ] = False,
     state: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Keep databases and logs in this folder.")
+        Path | None, typer.Option(file_okay=False, resolve_path=True, help="Keep databases and logs here.")
     ] = None,
     customers: Annotated[
         list[str] | None, typer.Option("--customer", help="Only this sample customer (may be repeated).")

@@ -21,7 +21,7 @@ def dev(
         typer.Option(exists=True, file_okay=False, help="The folder of templates (default: what ships)."),
     ] = None,
     state: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Keep databases and logs in this folder.")
+        Path | None, typer.Option(file_okay=False, resolve_path=True, help="Keep databases and logs here.")
     ] = None,
 ) -> None:
     """Run everything on this machine, and reload journeys and templates as they are saved.

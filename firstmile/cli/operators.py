@@ -166,6 +166,46 @@ def hold(
 
 
 @app.command()
+def person(
+    id: Annotated[str, typer.Argument(metavar="ID", help="Their id, as in `ann`.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Their name, as customers read it.")],
+    team: Annotated[str, typer.Option(help="The team that `assign` steps choose them from.")],
+    email: Annotated[str | None, typer.Option(help="Where customers reach them.")] = None,
+    inactive: Annotated[bool, typer.Option("--inactive", help="They get no further customers.")] = False,
+) -> None:
+    """Make a person known who can own customers, or change what is known of one."""
+    from firstmile.store.owners import Person
+
+    known = Person(id, name, team, email, active=not inactive)
+    call(lambda service: service.put_person(known))
+    typer.echo(f"{id} is in {team}" + (", and gets no further customers" if inactive else ""))
+
+
+@app.command()
+def people(as_json: Json = False) -> None:
+    """Show who can own customers, and how many unfinished ones each has."""
+    found = [
+        {
+            "id": member.person.id,
+            "name": member.person.name,
+            "team": member.person.team,
+            "email": member.person.email,
+            "active": member.person.active,
+            "customers": member.load,
+        }
+        for member in call(lambda service: service.people())
+    ]
+    if as_json:
+        print_json({"people": found})
+        return
+    for one in found:
+        away = "" if one["active"] else ", inactive"
+        typer.echo(f"{one['id']}  {one['name']}, {one['team']}{away}: {one['customers']} customers")
+    if not found:
+        typer.echo("nobody is known: `firstmile person ID --name … --team …`")
+
+
+@app.command()
 def sweep(as_json: Json = False) -> None:
     """Finish or remove sign-ups that got stuck, and hand over parked events. `serve` does it by itself."""
     swept = call(lambda service: service.sweep())

@@ -118,13 +118,22 @@ def runtime_of(settings: Settings) -> Runtime:
 
 
 def webhooks_of(settings: Settings) -> Webhooks:
-    """The systems that provision, with the connections to them: to be closed at the end."""
+    """The systems that provision, with the connections to them: to be closed at the end.
+
+    Raises `SettingsError` for a secret that nothing can be signed with.
+    """
+    from firstmile.errors import Flaw, SettingsError
     from firstmile.provisioning import System, Webhooks
 
-    return Webhooks(
-        {name: System(one.url, (one.secret.get_secret_value(),)) for name, one in settings.systems.items()},
-        allow_private=settings.allow_private_addresses,
-    )
+    systems, flaws = {}, []
+    for name, one in settings.systems.items():
+        try:
+            systems[name] = System(one.url, (one.secret.get_secret_value(),))
+        except ValueError as error:
+            flaws.append(Flaw(f"FIRSTMILE_SYSTEMS.{name}", str(error)))
+    if flaws:
+        raise SettingsError(flaws)
+    return Webhooks(systems, allow_private=settings.allow_private_addresses)
 
 
 def activities_of(settings: Settings, database: Database, webhooks: Webhooks) -> Sequence[Callable[..., Any]]:

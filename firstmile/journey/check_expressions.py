@@ -10,7 +10,7 @@ from firstmile.journey.findings import Findings
 from firstmile.journey.model import Task
 from firstmile.journey.problems import Place, nearest, unknown
 
-RESULTS = {"survey": ("answered", "low", "score", "comment"), "milestone": ("event",)}
+RESULTS = {"survey": ("answered", "low", "score"), "milestone": ("event",)}
 """What the result of a step of this kind has. What others have is for the systems that give it to say."""
 
 

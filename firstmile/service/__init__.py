@@ -26,6 +26,7 @@ from firstmile.store import metrics
 from firstmile.store.database import Database
 from firstmile.store.holds import Hold
 from firstmile.store.metrics import Snapshot
+from firstmile.store.owners import Member, Person
 from firstmile.store.views import Count
 
 
@@ -83,6 +84,14 @@ class Service:
     async def holds(self) -> list[Hold]:
         """The holds in force."""
         return await self._commanding.holds()
+
+    async def put_person(self, person: Person) -> None:
+        """Make a person known, or change one."""
+        await self._commanding.put_person(person)
+
+    async def people(self) -> list[Member]:
+        """Everybody who is known, with their load."""
+        return await self._commanding.people()
 
     # Questions
 

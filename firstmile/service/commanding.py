@@ -35,6 +35,7 @@ from firstmile.service.premises import Premises, is_not_found, temporal_errors
 from firstmile.store import enrolments, holds, journal, owners, tasks, views
 from firstmile.store.enrolments import Enrolment
 from firstmile.store.holds import Hold, Scope
+from firstmile.store.owners import Member, Person
 
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between attempts at a workflow that is not ready."""
@@ -98,6 +99,27 @@ class Commanding:
         """The holds in force."""
         async with self._premises.reading() as db:
             return await holds.active(db, self._premises.now())
+
+    # People
+
+    async def put_person(self, person: Person) -> None:
+        """Make a person known, or change one: `assign` steps choose from those of a team who are active."""
+        flaws = [
+            Flaw(name, "a text without blanks was expected")
+            for name, value in (("id", person.id), ("team", person.team))
+            if not value or value.split() != [value]
+        ]
+        if not person.name.strip():
+            flaws.append(Flaw("name", "it is missing: customers read it"))
+        if flaws:
+            raise CommandMalformed(flaws)
+        async with self._premises.writing() as tx:
+            await owners.put(tx, person)
+
+    async def people(self) -> list[Member]:
+        """Everybody who is known, with how many unfinished customers they own."""
+        async with self._premises.reading() as db:
+            return await owners.members(db)
 
     # Carrying out
 

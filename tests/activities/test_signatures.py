@@ -18,7 +18,7 @@ from activities.messages import Mailroom
 from firstmile import publishing, settings
 from firstmile.cli.worker import GRACE, activities_of, webhooks_of
 from firstmile.contracts import EffectOutcome, EffectRequest, Records, Start
-from firstmile.errors import PublishRefused
+from firstmile.errors import PublishRefused, SettingsError
 from firstmile.journey.checks import NOT_YET
 from firstmile.journey.model import KINDS
 from firstmile.provisioning import Webhooks
@@ -157,3 +157,12 @@ def test_every_attempt_has_the_time_it_takes(mailroom: Mailroom) -> None:
 def test_each_kind_has_an_example() -> None:
     assert LEAST.keys() == KINDS.keys()
     assert set(signatures.EFFECTS) == set(KINDS) - set(NOT_YET) - {"milestone"}
+
+
+def test_a_secret_that_nothing_can_be_signed_with_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRSTMILE_MAIL_TRANSPORT", "standin")
+    systems = {"rooms": {"url": "https://rooms.example", "secret": "too short"}}
+    monkeypatch.setenv("FIRSTMILE_SYSTEMS", json.dumps(systems))
+
+    with pytest.raises(SettingsError, match=r"FIRSTMILE_SYSTEMS\.rooms: a webhook secret is 24 to 64 bytes"):
+        webhooks_of(settings.load(sends=True))

@@ -275,3 +275,27 @@ async def test_an_operator_looks_and_commands(
         assert over.exit_code == 1
         assert "has ended (stopped on " in over.stderr
         printed(await firstmile("status", "c-1", "--watch"))
+
+
+# ---- people ----------------------------------------------------------------------------------------------
+
+
+async def test_people_are_made_known_and_changed(firstmile: Firstmile) -> None:
+    assert "nobody is known" in printed(await firstmile("people"))
+    told = printed(await firstmile("person", "ann", "--name", "Ann Becker", "--team", "onboarding"))
+    assert told == "ann is in onboarding\n"
+    printed(await firstmile("person", "ann", "--name", "Ann B.", "--team", "success", "--inactive"))
+
+    found = json.loads(printed(await firstmile("people", "--json")))
+
+    assert found["people"] == [
+        {"id": "ann", "name": "Ann B.", "team": "success", "email": None, "active": False, "customers": 0}
+    ]
+
+
+async def test_a_person_without_a_name_is_refused_with_what_to_write(firstmile: Firstmile) -> None:
+    result = await firstmile("person", "a n", "--name", " ", "--team", "onboarding")
+
+    assert result.exit_code == 2
+    assert "name: it is missing: customers read it" in result.output
+    assert "id: a text without blanks was expected" in result.output
