@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, func, literal, select, tuple_, update
+from sqlalchemy import and_, bindparam, func, literal, select, tuple_, update
 from sqlalchemy.sql.dml import ReturningInsert
 
 from firstmile.journey.instants import Instant, from_datetime
@@ -23,12 +23,12 @@ from firstmile.store.dialect import insert
 from firstmile.store.tables import journal, tallies, views
 
 _WAS = {"was_status": views.c.status, "was_stage": views.c.stage}
-_OVER_NONE_HIGHER = (
+_OVER_A_LOWER_NUMBER = (
     update(views)
     .where(
         views.c.subject == bindparam("the_subject"),
         views.c.enrolment == bindparam("the_enrolment"),
-        views.c.number <= bindparam("the_number"),
+        views.c.number < bindparam("the_number"),
     )
     .values(**_WAS)
     .returning(views.c.was_status, views.c.was_stage)
@@ -76,7 +76,7 @@ async def write(
     now: datetime,
     enrolled_at: Instant | None = None,
 ) -> bool:
-    """Write a view, mostly in one statement. False if one with a higher number is there.
+    """Write a view, mostly in one statement. False if this one or one with a higher number is there.
 
     `enrolled_at` is looked at when the row is made; None: the first entry of the journal says it.
     """
@@ -98,10 +98,12 @@ async def write(
     was = None
     if enrolled_at is None:
         parameters = {"the_subject": subject, "the_enrolment": enrolment, "the_number": view.number}
-        was = await tx.first(_OVER_NONE_HIGHER, row | parameters)
+        was = await tx.first(_OVER_A_LOWER_NUMBER, row | parameters)
     if was is None:
         began = enrolled_at if enrolled_at is not None else await _first_entry(tx, subject, enrolment, now)
         was = await tx.first(_upsert(tx.dialect_name), row | key | {"enrolled_at": began})
+    if was is None:
+        was = await _done_again(tx, subject, enrolment, view, row)
     if was is None:
         return False
     if was.was_status is not None:
@@ -172,8 +174,21 @@ def _upsert(name: str) -> ReturningInsert[Any, Any]:
     return new.on_conflict_do_update(
         index_elements=[views.c.subject, views.c.enrolment],
         set_=changed | _WAS,
-        where=views.c.number <= new.excluded.number,
+        where=views.c.number < new.excluded.number,
     ).returning(views.c.was_status, views.c.was_stage)
+
+
+async def _done_again(
+    tx: Writing, subject: str, enrolment: int, view: View, values: dict[str, Any]
+) -> AnyRow | None:
+    """Write over a view of the same number that says something else: a workflow task failed after it had
+    written one, and was done again (`journal` has the same rule)."""
+    mine = and_(views.c.subject == subject, views.c.enrolment == enrolment, views.c.number == view.number)
+    row = await tx.first(select(views).where(mine))
+    if row is None or _customer(row).view == view:
+        return None
+    statement = update(views).where(mine).values(**_WAS).returning(views.c.was_status, views.c.was_stage)
+    return await tx.first(statement, values)
 
 
 async def _first_entry(db: Reading, subject: str, enrolment: int, now: datetime) -> Instant:

@@ -129,6 +129,7 @@ async def test_a_view_is_never_written_over_a_higher_number(db: Database) -> Non
     async with db.writing() as tx:
         assert await views.write(tx, "c-1", 1, "team", 1, view(5, "paused"), NOW, T)
         assert not await views.write(tx, "c-1", 1, "team", 1, view(4), NOW, T)
+        assert not await views.write(tx, "c-1", 1, "team", 1, view(5, "paused"), NOW, T)
         assert await views.write(tx, "c-1", 1, "team", 1, view(5), NOW, T)
         assert await views.write(tx, "c-1", 1, "team", 2, view(6, "stuck", None), NOW, T + 99)
         customer = await views.get(tx, "c-1", 1)
