@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from firstmile.journey.calendar import CalendarSlice
 from firstmile.journey.durations import DAY
 from firstmile.journey.instants import EPOCH, Instant, from_datetime, to_datetime
+from firstmile.journey.problems import unknown
 
 _FIRST_DAY = date(1970, 1, 1)
 _AHEAD = timedelta(days=366)
@@ -51,9 +52,13 @@ def countries() -> dict[str, frozenset[str]]:
 def check_place(timezone: str | None, country: str | None, subdivision: str | None) -> None:
     """Refuse an unknown zone, country or subdivision with a `PlaceError` that says what to write."""
     if timezone is not None and timezone not in zone_names():
-        raise PlaceError("timezone", _unknown("time zone", timezone, zone_names(), "Europe/Berlin"))
+        raise PlaceError(
+            "timezone", unknown("time zone", timezone, zone_names(), "write for instance Europe/Berlin")
+        )
     if country is not None and country not in countries():
-        raise PlaceError("country", _unknown("country", country, countries(), "DE (ISO 3166-1 alpha-2)"))
+        raise PlaceError(
+            "country", unknown("country", country, countries(), "write for instance DE (ISO 3166-1 alpha-2)")
+        )
     if subdivision is None:
         return
     if country is None:
@@ -140,12 +145,3 @@ def _working(
     exceptions = tuple((day - _FIRST_DAY).days for day in days if working[day] != (day.weekday() in week))
     public = tuple(sorted((day - _FIRST_DAY).days for day in known if start <= day <= end))
     return week, exceptions, public
-
-
-def _unknown(what: str, value: str, known: object, example: str) -> str:
-    from firstmile.journey.problems import nearest
-
-    hint = nearest(value, list(known))  # type: ignore[call-overload]  # a set or the keys of a dict
-    return f"unknown {what} '{value}': " + (
-        f"did you mean '{hint}'?" if hint else f"write for instance {example}"
-    )
