@@ -371,8 +371,10 @@ async def test_nothing_is_lost_across_continue_as_new(real: WorkflowEnvironment)
     journey = [change for change in _changes(world, None) if change in ("paused", "resumed")]
     assert journey == ["paused", "resumed"] * 10
     # A workflow task that met a signal while it continued as new was done again: that is what is left.
-    assert _changes(world, "value") == ["scheduled", "running", "open", "done"]
-    assert _changes(world, "call") == ["scheduled", "running", "open", "done"]
+    # What a resume moves is scheduled again.
+    for step in ("value", "call"):
+        changes = [change for change in _changes(world, step) if change != "scheduled"]
+        assert changes == ["running", "open", "done"]
 
 
 async def _command(handle: Handle, name: str, reason: str) -> None:
