@@ -128,10 +128,6 @@ class Calendar:
         day += sign * duration.days
         return self.working_day(day, sign * duration.business) if duration.business else day
 
-    def is_working(self, day: int) -> bool:
-        """Whether people work on a local date in the customer's country."""
-        return ((day + 3) % 7 in self._weekdays) != (day in self._exceptions)
-
     def working_day(self, day: int, count: int) -> int:
         """The `count`-th working day strictly after (before, if negative) a local date."""
         step = 1 if count > 0 else -1

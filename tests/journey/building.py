@@ -7,7 +7,7 @@ in tests is the customer's wall clock (`2026-03-06 09:00`), or counted from enro
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -201,9 +201,7 @@ class Customer:
             skip=list(self.skip),
         )
 
-    def run(
-        self, journey: str, *script: tuple[str, Input], until: str | None = None, journal: Iterable[str] = ()
-    ) -> Run:
+    def run(self, journey: str, *script: tuple[str, Input], until: str | None = None) -> Run:
         """Simulate a journey for this customer: `script` are pairs of a time and an input."""
         on = self.calendar()
         start = instant(self.at, on)
