@@ -29,7 +29,7 @@ from tests.journey.driving import HORIZON, Drive
 from tests.journey.generated import Case
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-EXAMPLES = int(os.environ.get("FIRSTMILE_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("FIRSTMILE_EXAMPLES", "120"))
 """How many journeys each property is tried on; a long run by hand sets more."""
 DELAYS = (0, 0, SECOND, 20 * MINUTE, 3 * HOUR, 40 * HOUR, 300 * HOUR)
 
