@@ -38,7 +38,7 @@ class Absent(Undefined):
     def _false(self, other: object) -> bool:
         return False
 
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _false  # type: ignore[assignment]
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _false  # type: ignore[assignment]  # one answer to every comparison
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"an absent trait has no '{name}'")

@@ -7,7 +7,7 @@ them are plain records; instants are journey time.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from firstmile.journey.instants import Instant
 
@@ -24,19 +24,7 @@ CommandName = Literal[
     "traits",
     "assign",
 ]
-COMMANDS: tuple[CommandName, ...] = (
-    "pause",
-    "resume",
-    "skip",
-    "retry",
-    "run_now",
-    "complete",
-    "resend",
-    "reopen",
-    "cancel",
-    "traits",
-    "assign",
-)
+COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
 NEED_STEP: frozenset[str] = frozenset({"skip", "retry", "run_now", "complete", "resend", "reopen", "assign"})
 """Commands that name a step."""
 

@@ -298,7 +298,7 @@ def test_days_of_a_window(days: str, monday_to_sunday: str) -> None:
 def test_the_next_opening(zone: str, which: object, start: str, expected: str) -> None:
     on = calendar(zone, start[:10])
 
-    opening = on.next_opening(which, instant(start, on))  # type: ignore[arg-type]
+    opening = on.next_opening(which, instant(start, on))  # type: ignore[arg-type]  # never None: a window was written
 
     assert opening is not None
     assert on.local(opening) == expected
@@ -349,7 +349,7 @@ def test_a_window_closes_at_the_first_instant_outside(
 ) -> None:
     on = calendar(zone, moment[:10])
 
-    assert on.local(on.closing(which, instant(moment, on))) == expected  # type: ignore[arg-type]
+    assert on.local(on.closing(which, instant(moment, on))) == expected  # type: ignore[arg-type]  # never None: a window was written
 
 
 WINDOWS = st.builds(
@@ -376,16 +376,16 @@ def test_openings_and_closings_agree_with_the_wall_clock(
     on: Calendar = calendar(zone, near)
     moment = parse_instant(f"{near}T00:00:00Z") + quarters * 15 * MINUTE
     w = which
-    opening = on.next_opening(w, moment)  # type: ignore[arg-type]
+    opening = on.next_opening(w, moment)  # type: ignore[arg-type]  # never None: a window was written
 
     assert opening is not None
     assert opening >= moment
-    assert on.is_open(w, opening)  # type: ignore[arg-type]
-    closing = on.closing(w, opening)  # type: ignore[arg-type]
-    assert not on.is_open(w, closing)  # type: ignore[arg-type]
+    assert on.is_open(w, opening)  # type: ignore[arg-type]  # never None: a window was written
+    closing = on.closing(w, opening)  # type: ignore[arg-type]  # never None: a window was written
+    assert not on.is_open(w, closing)  # type: ignore[arg-type]  # never None: a window was written
     inside = range(opening, closing, 15 * MINUTE)
-    assert all(on.is_open(w, at) for at in inside)  # type: ignore[arg-type]
-    last = on.previous_opening(w, closing, since=moment - 30 * DAY)  # type: ignore[arg-type]
+    assert all(on.is_open(w, at) for at in inside)  # type: ignore[arg-type]  # never None: a window was written
+    last = on.previous_opening(w, closing, since=moment - 30 * DAY)  # type: ignore[arg-type]  # never None: a window was written
     assert last == opening
 
 

@@ -656,7 +656,7 @@ def called_back(*outcomes: tuple[str, str]) -> Run:
     for at, name in (("2026-03-06 10:00", "open"), *outcomes):
         now = instant(at, on)
         engine.advance(now)
-        engine.outcome(Outcome(first, name, now, result={"url": "x"} if name == "done" else None), now)  # type: ignore[arg-type]
+        engine.outcome(Outcome(first, name, now, result={"url": "x"} if name == "done" else None), now)  # type: ignore[arg-type]  # names of outcomes, from the table
         engine.advance(now)
     run_of = run(PROVISION)
     run_of.simulation.engine = engine

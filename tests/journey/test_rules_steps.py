@@ -455,8 +455,8 @@ def test_within_makes_an_open_step_missed_and_what_comes_later_makes_it_done_lat
       - {{id: both, after: [done a], when: done('a') and missed('a'), notify: {{to: team, message: m}}}}
     """
 
-    in_time = run(steps, ("+8 days", answer))  # type: ignore[arg-type]
-    late = run(steps, ("+9 days", answer))  # type: ignore[arg-type]
+    in_time = run(steps, ("+8 days", answer))  # type: ignore[arg-type]  # any input that a script may have
+    late = run(steps, ("+9 days", answer))  # type: ignore[arg-type]  # any input that a script may have
 
     assert in_time.lines("a")[-1] == "2026-03-14 10:00 done"
     assert [in_time.last(s).split()[0] for s in ("missed", "done", "both")] == ["skipped", "done", "skipped"]

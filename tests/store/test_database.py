@@ -114,7 +114,7 @@ async def test_whatever_is_cancelled_the_others_go_on(db: Database) -> None:
 async def test_a_naive_datetime_is_refused(db: Database) -> None:
     async with db.writing() as tx:
         with pytest.raises(StatementError, match="no time zone"):
-            await profiles.write(tx, Profile("c-1"), datetime(2026, 1, 1))  # noqa: DTZ001
+            await profiles.write(tx, Profile("c-1"), datetime(2026, 1, 1))  # noqa: DTZ001  # without a zone: the point of the test
 
 
 async def test_moments_come_back_in_utc_to_the_microsecond(db: Database) -> None:

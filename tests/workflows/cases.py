@@ -38,7 +38,7 @@ def _event(days: float, name: str, **properties: Any) -> tuple[int, Event]:
 
 
 def _command(days: float, command: str, **fields: Any) -> tuple[int, Command]:
-    return int(days * DAY), Command(command, actor="ann", reason="why", **fields)  # type: ignore[arg-type]
+    return int(days * DAY), Command(command, actor="ann", reason="why", **fields)  # type: ignore[arg-type]  # the table names only what there is
 
 
 CASES = {
@@ -146,7 +146,7 @@ async def live(environment: WorkflowEnvironment, case: Case, start: Start, **opt
     for scripted in case.outcomes:
         world.script(
             scripted.step,
-            EffectOutcome(scripted.outcome, 0, scripted.reason),  # type: ignore[arg-type]
+            EffectOutcome(scripted.outcome, 0, scripted.reason),  # type: ignore[arg-type]  # the table names only what there is
         )
     async with worker(environment.client, world, "conformance", **options):
         handle: WorkflowHandle[Any, Finished] = await environment.client.start_workflow(

@@ -76,7 +76,7 @@ async def _live(
             given = line.input
             with contextlib.suppress(WorkflowUpdateFailedError, RPCError):  # rejected, or over: as simulated
                 if isinstance(given, ScriptedOutcome):
-                    outcome = EffectOutcome(given.outcome, 0, given.reason, given.until, given.result)  # type: ignore[arg-type]
+                    outcome = EffectOutcome(given.outcome, 0, given.reason, given.until, given.result)  # type: ignore[arg-type]  # generated from the names
                     world.script(given.step, outcome)
                 elif isinstance(given, Event):
                     signal = EventSignal(given.event, given.id, given.at, given.properties)

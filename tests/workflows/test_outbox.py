@@ -95,7 +95,7 @@ class Shell:
         effect, carrier = self.in_flight.pop(place % len(self.in_flight))
         until = self.now + HOUR if name == "deferred" else None
         result = {"owner": "ann"} if effect.kind == "assign" and name == "done" else None
-        outcome = EffectOutcome(name, self.now, "why", until, result)  # type: ignore[arg-type]
+        outcome = EffectOutcome(name, self.now, "why", until, result)  # type: ignore[arg-type]  # drawn from the names
         self.store.write(carrier.records, outcome)
         self.outbox.delivered(carrier, outcome)
         self.news.append(
@@ -195,9 +195,9 @@ def _act(shell: Shell, action: str, number: int) -> None:
     elif action == "time":
         shell.pass_time(number)
     elif action in ("skip", "retry", "run_now"):
-        shell.command(Command(action, step=ROUTE.stops[number].id))  # type: ignore[arg-type]
+        shell.command(Command(action, step=ROUTE.stops[number].id))  # type: ignore[arg-type]  # drawn from the names
     elif action in ("pause", "resume"):
-        shell.command(Command(action, overdue=("shift", "run", "skip")[number % 3]))  # type: ignore[arg-type]
+        shell.command(Command(action, overdue=("shift", "run", "skip")[number % 3]))  # type: ignore[arg-type]  # drawn from the names
     elif action == "cancel" and number == 0:
         shell.command(Command("cancel", undo=True))
     elif action == "continue":
