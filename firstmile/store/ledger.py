@@ -40,7 +40,11 @@ FATES: Final[tuple[frozenset[str], ...]] = (
 
 @dataclass(slots=True, frozen=True)
 class NewMessage:
-    """What is known of a message before anything is done. `recipient` is None without an address."""
+    """What is known of a message before anything is done. `recipient` is None without an address.
+
+    `effect` is the key of the effect it belongs to (its own, unless given), `place` its number among those of
+    the same effect, 0 for the first. `topic` is what an address may opt out of; None with transactional ones.
+    """
 
     key: str
     subject: str
@@ -51,6 +55,9 @@ class NewMessage:
     template: str
     message_class: MessageClass
     recipient: str | None
+    effect: str | None = None
+    place: int = 0
+    topic: str | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -92,6 +99,10 @@ class Message:
     given_up_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    effect: str | None = None
+    place: int | None = None
+    topic: str | None = None
+    accepted_at: datetime | None = None
 
     def lease_over(self, now: datetime) -> bool:
         """Whether the attempt that holds it should have ended."""
@@ -119,6 +130,7 @@ async def prepare(tx: Writing, new: NewMessage, now: datetime) -> Message:
     Until it is first sent, recipient and template follow `new`.
     """
     row = {field.name: getattr(new, field.name) for field in fields(new)}
+    row["effect"] = new.effect or new.key
     fixed = {"state": "prepared", "decisions": [], "sends": 0, "created_at": now, "updated_at": now}
     found = await tx.first(_prepare(tx.dialect_name), row | fixed)
     return _message(found) if found is not None else await _known(tx, new.key)

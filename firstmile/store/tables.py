@@ -206,6 +206,11 @@ messages: Final = Table(
     Column("given_up_at", Moment),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
+    # The effect that a message belongs to: a step that writes to several people has a row for each of them.
+    Column("effect", KEY, index=True),
+    Column("place", Integer),
+    Column("topic", WORD),
+    Column("accepted_at", Moment),
     Index(None, "subject", "enrolment"),
 )
 
@@ -216,6 +221,42 @@ bodies: Final = Table(
     Column("key", KEY, ForeignKey("messages.key", ondelete="CASCADE"), primary_key=True),
     Column("body", JSON, nullable=False),
     Column("frozen_at", Moment, nullable=False, index=True),
+)
+
+# What providers told of messages, each event once; those that nobody can place are kept as well.
+delivery_events: Final = Table(
+    "delivery_events",
+    metadata,
+    Column("id", NAME, primary_key=True),
+    Column("message", KEY, index=True),
+    Column("event", WORD, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("received_at", Moment, nullable=False, index=True),
+    Column("detail", JSON, nullable=False),
+)
+
+# Topics that an address does not want; everything at once is a suppression.
+opt_outs: Final = Table(
+    "opt_outs",
+    metadata,
+    Column("address_key", KEY, primary_key=True),
+    Column("topic", WORD, primary_key=True),
+    Column("address", FreeText),
+    Column("since", Moment, nullable=False),
+)
+
+# Which date of a training a customer is invited to; the sequence rises with each change (RFC 5546).
+bookings: Final = Table(
+    "bookings",
+    metadata,
+    Column("subject", NAME, primary_key=True),
+    Column("enrolment", Integer, primary_key=True, autoincrement=False),
+    Column("step", NAME, primary_key=True),
+    Column("session", NAME, nullable=False),
+    Column("starts", Moment),
+    Column("sequence", Integer, nullable=False),
+    Column("state", WORD, nullable=False),
+    Column("updated_at", Moment, nullable=False),
 )
 
 suppressions: Final = Table(
