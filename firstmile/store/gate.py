@@ -17,7 +17,7 @@ from firstmile.store import holds
 from firstmile.store.columns import FreeText, Moment
 from firstmile.store.database import Reading
 from firstmile.store.profiles import address_key
-from firstmile.store.suppressions import STOPS, MessageClass
+from firstmile.store.suppressions import STOPS, MessageClass, Topic
 from firstmile.store.tables import holds as hold_rows
 from firstmile.store.tables import profiles
 from firstmile.store.tables import suppressions as suppression_rows
@@ -28,7 +28,8 @@ class Question:
     """What the gate is asked.
 
     `address` is None if the customer has none; `valid` says whether it can be an address at all. `not_after`
-    is the end of the window, as the clock on the wall has it.
+    is the end of the window, as the clock on the wall has it. `topic` is what the address may have opted out
+    of (`suppressions.topic_of`).
     """
 
     subject: str
@@ -38,6 +39,7 @@ class Question:
     address: str | None
     valid: bool = True
     not_after: datetime | None = None
+    topic: Topic | None = None
 
 
 @dataclass(slots=True, frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from sqlalchemy import delete, select
 
@@ -19,6 +19,7 @@ from firstmile.store.tables import suppressions
 
 Reason = Literal["bounced", "invalid", "complained", "unsubscribed", "manual"]
 MessageClass = Literal["transactional", "lifecycle", "marketing"]
+Topic = Literal["tips", "training", "feedback", "offers"]
 
 STOPS: Final[dict[str, frozenset[str]]] = {
     "bounced": frozenset({"transactional", "lifecycle", "marketing"}),
@@ -28,6 +29,23 @@ STOPS: Final[dict[str, frozenset[str]]] = {
     "manual": frozenset({"lifecycle", "marketing"}),
 }
 """Which classes of message each reason stops. A transactional message stops only where none can arrive."""
+
+TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
+_TOPIC_OF_KIND: Final[dict[str, Topic]] = {
+    "training": "training",
+    "survey": "feedback",
+    "checkin": "feedback",
+}
+
+
+def topic_of(kind: str, message_class: MessageClass) -> Topic | None:
+    """What a recipient opts out of who wants no more such messages. None: one cannot, it is transactional.
+
+    `kind` is the kind of the step that sends it. Marketing is `offers` whichever step sends it.
+    """
+    if message_class == "transactional":
+        return None
+    return "offers" if message_class == "marketing" else _TOPIC_OF_KIND.get(kind, "tips")
 
 
 @dataclass(slots=True, frozen=True)
