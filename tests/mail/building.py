@@ -12,7 +12,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from firstmile.contracts import EffectRequest
+from firstmile.contracts import Clock, EffectRequest, Records
+from firstmile.journey.instants import from_datetime
+from firstmile.journey.journal import Entry, View
+from firstmile.journey.scope import Facts
 from firstmile.standins.faults import Fault, Faults
 from firstmile.standins.mailbox import Mailbox
 
@@ -118,3 +121,45 @@ class Standin:
     def sent(self, key: str) -> int:
         """How often a message was taken."""
         return sum(letter.key == key for letter in self.mailbox.letters(limit=1000))
+
+
+def asking(now: Callable[[], datetime]) -> Ask:
+    """A function that makes the request of an effect, of a customer who was enrolled just now."""
+    enrolled = from_datetime(now())
+
+    def request(
+        *,
+        step: str = "welcome",
+        subject: str = "c-1",
+        kind: str = "email",
+        params: dict[str, Any] | None = None,
+        speed: float = 1.0,
+        not_after: datetime | None = None,
+        **other: Any,
+    ) -> EffectRequest:
+        entry = Entry(1, enrolled, "running", step, kind)
+        success = Entry(2, 0, "done", step, kind)
+        view = View(1, "active", None, None, None, {step: ("running", enrolled)})
+        after = View(2, "active", None, None, None, {step: ("done", enrolled)})
+        values: dict[str, Any] = {
+            "subject": subject,
+            "enrolment": 1,
+            "segment": "team",
+            "version": 1,
+            "step": step,
+            "kind": kind,
+            "purpose": "run",
+            "occurrence": 1,
+            "attempt": 1,
+            "params": {"template": "welcome", "class": "lifecycle"} if params is None else params,
+            "facts": Facts(day=0),
+            "timezone": "Europe/Berlin",
+            "locale": "en",
+            "clock": Clock(enrolled, speed),
+            "at": enrolled,
+            "not_after": None if not_after is None else from_datetime(not_after),
+            "records": Records(subject, 1, "team", 1, [entry], view, success, after),
+        }
+        return EffectRequest(**(values | other))
+
+    return request

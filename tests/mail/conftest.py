@@ -7,14 +7,9 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from firstmile.contracts import Clock, EffectRequest, Records
-from firstmile.journey.instants import from_datetime
-from firstmile.journey.journal import Entry, View
-from firstmile.journey.scope import Facts
 from firstmile.mail.composing import Letterhead
 from firstmile.mail.message import Address
 from firstmile.mail.sendgrid_transport import SendGrid
@@ -26,7 +21,7 @@ from firstmile.standins.serving import serve_in_thread
 from firstmile.store import profiles, schema
 from firstmile.store.database import Database
 from firstmile.store.profiles import Contact, Profile
-from tests.mail.building import FILES, Ask, SetClock, Standin, write_files
+from tests.mail.building import FILES, Ask, SetClock, Standin, asking, write_files
 
 
 @pytest.fixture(scope="session")
@@ -98,41 +93,4 @@ async def db(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
 @pytest.fixture
 def ask(now: SetClock) -> Ask:
     """A function that makes the request of an effect."""
-    enrolled = from_datetime(now())
-
-    def request(
-        *,
-        step: str = "welcome",
-        subject: str = "c-1",
-        kind: str = "email",
-        params: dict[str, Any] | None = None,
-        speed: float = 1.0,
-        not_after: datetime | None = None,
-        **other: Any,
-    ) -> EffectRequest:
-        entry = Entry(1, enrolled, "running", step, kind)
-        success = Entry(2, 0, "done", step, kind)
-        view = View(1, "active", None, None, None, {step: ("running", enrolled)})
-        after = View(2, "active", None, None, None, {step: ("done", enrolled)})
-        values: dict[str, Any] = {
-            "subject": subject,
-            "enrolment": 1,
-            "segment": "team",
-            "version": 1,
-            "step": step,
-            "kind": kind,
-            "purpose": "run",
-            "occurrence": 1,
-            "attempt": 1,
-            "params": {"template": "welcome", "class": "lifecycle"} if params is None else params,
-            "facts": Facts(day=0),
-            "timezone": "Europe/Berlin",
-            "locale": "en",
-            "clock": Clock(enrolled, speed),
-            "at": enrolled,
-            "not_after": None if not_after is None else from_datetime(not_after),
-            "records": Records(subject, 1, "team", 1, [entry], view, success, after),
-        }
-        return EffectRequest(**(values | other))
-
-    return request
+    return asking(now)
