@@ -170,6 +170,8 @@ async def begin_sending(
         return Began("sending", message, body=await _freeze(tx, key, body, now))
     if verdict.outcome == "skipped":
         _count(tx, message, "skipped")
+        if verdict.cause is not None:
+            tx.tallies.count("suppressed_total", {"reason": verdict.cause})
     return Began(verdict.outcome, message, reason=verdict.reason, until=verdict.until)
 
 

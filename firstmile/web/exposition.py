@@ -23,7 +23,7 @@ _HELP = {
     "provisioning_total": "What systems answered when asked to set something up.",
     "commands_total": "Operators' commands.",
     "events_total": "Product events.",
-    "suppressed_total": "Addresses that must not be written to.",
+    "suppressed_total": "Messages stopped for good before they were sent, by reason.",
     "customers": "Customers by where they stand.",
     "answers": "The answers that stand.",
     "hold": "Holds in force.",

@@ -195,6 +195,8 @@ async def test_a_skip_is_final(db: Database) -> None:
     )
     async with db.reading() as reading:
         assert await counted(reading) == {"skipped": 1}
+        statement = select(tallies.c.labels, tallies.c.value).where(tallies.c.metric == "suppressed_total")
+        assert [tuple(row) for row in await reading.all(statement)] == [('{"reason":"bounced"}', 1)]
 
 
 async def test_given_up_is_the_last_word_until_a_fate_says_otherwise(db: Database) -> None:
