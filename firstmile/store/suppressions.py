@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 
 from sqlalchemy import delete, select
 
-from firstmile.store.database import Reading, Writing
+from firstmile.store.database import AnyRow, Reading, Writing
 from firstmile.store.profiles import address_key
 from firstmile.store.tables import suppressions
 
@@ -60,26 +60,56 @@ class Suppression:
 
 async def add(tx: Writing, address: str, reason: Reason, now: datetime, note: str | None = None) -> bool:
     """Suppress an address. False if it is, for this reason, already."""
+    return await add_key(tx, address_key(address), reason, now, address=address, note=note)
+
+
+async def add_key(
+    tx: Writing,
+    key: str,
+    reason: Reason,
+    now: datetime,
+    *,
+    address: str | None = None,
+    note: str | None = None,
+) -> bool:
+    """As `add`, for who knows the address key; and maybe no longer the address."""
     statement = tx.insert(suppressions).values(
-        address_key=address_key(address), reason=reason, address=address.strip(), note=note, since=now
+        address_key=key,
+        reason=reason,
+        address=None if address is None else address.strip(),
+        note=note,
+        since=now,
     )
-    if (await tx.execute(statement.on_conflict_do_nothing())).rowcount != 1:
-        return False
-    tx.tallies.count("suppressed_total", {"reason": reason})
-    return True
+    return (await tx.execute(statement.on_conflict_do_nothing())).rowcount == 1
 
 
 async def lift(tx: Writing, address: str, reason: Reason) -> bool:
     """Take one reason away. False if it was not there."""
-    chosen = (suppressions.c.address_key == address_key(address)) & (suppressions.c.reason == reason)
+    return await lift_key(tx, address_key(address), reason)
+
+
+async def lift_key(tx: Writing, key: str, reason: Reason) -> bool:
+    """As `lift`, by the address key."""
+    chosen = (suppressions.c.address_key == key) & (suppressions.c.reason == reason)
     return (await tx.execute(delete(suppressions).where(chosen))).rowcount == 1
 
 
 async def of(db: Reading, address: str) -> list[Suppression]:
     """Why an address must not be written to, oldest reason first."""
-    statement = select(suppressions).where(suppressions.c.address_key == address_key(address))
+    return await of_key(db, address_key(address))
+
+
+async def of_key(db: Reading, key: str) -> list[Suppression]:
+    """As `of`, by the address key."""
+    statement = select(suppressions).where(suppressions.c.address_key == key)
     rows = await db.all(statement.order_by(suppressions.c.since, suppressions.c.reason))
-    return [Suppression(row.address, row.reason, row.since, row.note) for row in rows]
+    return [_suppression(row) for row in rows]
+
+
+async def latest(db: Reading, limit: int = 100) -> list[Suppression]:
+    """The newest suppressions, newest first."""
+    statement = select(suppressions).order_by(suppressions.c.since.desc(), suppressions.c.address_key)
+    return [_suppression(row) for row in await db.all(statement.limit(limit))]
 
 
 async def stopped(db: Reading, addresses: Iterable[str], message_class: MessageClass) -> dict[str, Reason]:
@@ -90,3 +120,7 @@ async def stopped(db: Reading, addresses: Iterable[str], message_class: MessageC
         suppressions.c.address_key.in_(keys), suppressions.c.reason.in_(reasons)
     )
     return {keys[row.address_key]: row.reason for row in await db.all(statement)}
+
+
+def _suppression(row: AnyRow) -> Suppression:
+    return Suppression(row.address, row.reason, row.since, row.note)

@@ -245,6 +245,19 @@ opt_outs: Final = Table(
     Column("since", Moment, nullable=False),
 )
 
+# What was chosen about an address, and by whom: written, never changed.
+choices: Final = Table(
+    "choices",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("address_key", KEY, nullable=False, index=True),
+    Column("subject", NAME),
+    Column("said", WORD, nullable=False),
+    Column("chosen_by", FreeText, nullable=False),
+    Column("note", FreeText),
+    Column("at", Moment, nullable=False),
+)
+
 # Which date of a training a customer is invited to; the sequence rises with each change (RFC 5546).
 bookings: Final = Table(
     "bookings",

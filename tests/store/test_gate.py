@@ -6,13 +6,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
-from firstmile.store import gate, holds, profiles, suppressions
+from firstmile.store import choices, gate, holds, opt_outs, profiles, suppressions
+from firstmile.store.choices import Choice
 from firstmile.store.database import Database
-from firstmile.store.gate import OPEN, Question, Verdict
+from firstmile.store.gate import OPEN, Cause, Question, Verdict
 from firstmile.store.holds import Scope
-from firstmile.store.profiles import Consent, Profile
-from firstmile.store.suppressions import MessageClass, Reason
+from firstmile.store.profiles import Consent, Profile, address_key
+from firstmile.store.suppressions import MessageClass, Reason, Topic
 
 NOW = datetime(2026, 3, 6, 3, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -40,7 +42,8 @@ async def test_consent_by_class(
             await profiles.write(tx, Profile("c-1", consent=consent), NOW)
         verdict = await gate.ask(tx, replace(QUESTION, message_class=message_class), NOW)
 
-    assert verdict == (OPEN if opens else Verdict("skipped", f"no consent to {message_class} messages"))
+    reason = f"no consent to {message_class} messages"
+    assert verdict == (OPEN if opens else Verdict("skipped", reason, cause="no_consent"))
 
 
 @pytest.mark.parametrize("message_class", ["transactional", "lifecycle", "marketing"])
@@ -53,21 +56,152 @@ async def test_suppression_by_reason(db: Database, message_class: MessageClass, 
         stopped = await suppressions.stopped(tx, [ADDRESS, "b@example.com"], message_class)
 
     opens = message_class == "transactional" and reason not in ("bounced", "invalid")
-    assert verdict == (OPEN if opens else Verdict("skipped", f"suppressed: {reason}"))
+    assert verdict == (OPEN if opens else Verdict("skipped", f"suppressed: {reason}", cause=reason))
     assert stopped == ({} if opens else {ADDRESS: reason})
 
 
 @pytest.mark.parametrize(
-    ("question", "reason"),
+    ("question", "reason", "cause"),
     [
-        (replace(QUESTION, address=None), "no address"),
-        (replace(QUESTION, valid=False), "invalid address"),
+        (replace(QUESTION, address=None), "no address", "no_address"),
+        (replace(QUESTION, valid=False), "invalid address", "invalid_address"),
     ],
 )
-async def test_without_a_usable_address_it_is_skipped(db: Database, question: Question, reason: str) -> None:
+async def test_without_a_usable_address_it_is_skipped(
+    db: Database, question: Question, reason: str, cause: Cause
+) -> None:
     async with db.writing() as tx:
         await profiles.write(tx, Profile("c-1"), NOW)
-        assert await gate.ask(tx, question, NOW) == Verdict("skipped", reason)
+        assert await gate.ask(tx, question, NOW) == Verdict("skipped", reason, cause=cause)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message_class", "topic"),
+    [
+        ("email", "transactional", None),
+        ("training", "transactional", None),
+        ("email", "lifecycle", "tips"),
+        ("training", "lifecycle", "training"),
+        ("survey", "lifecycle", "feedback"),
+        ("checkin", "lifecycle", "feedback"),
+        ("email", "marketing", "offers"),
+        ("survey", "marketing", "offers"),
+        ("a kind to come", "lifecycle", "tips"),
+    ],
+)
+def test_a_topic_is_told_by_kind_and_class(
+    kind: str, message_class: MessageClass, topic: Topic | None
+) -> None:
+    assert suppressions.topic_of(kind, message_class) == topic
+
+
+@pytest.mark.parametrize("topic", suppressions.TOPICS)
+async def test_an_address_leaves_one_topic_and_gets_the_others(db: Database, topic: Topic) -> None:
+    async with db.writing() as tx:
+        await profiles.write(tx, Profile("c-1", consent=Consent(marketing=True)), NOW)
+        key = address_key(" Ann@EXAMPLE.com")
+        assert await opt_outs.leave(tx, key, [topic], NOW) == [topic]
+        assert await opt_outs.leave(tx, key, [topic], NOW + HOUR) == []
+        verdicts = {one: await gate.ask(tx, replace(QUESTION, topic=one), NOW) for one in suppressions.TOPICS}
+        other = await gate.ask(tx, replace(QUESTION, topic=topic, address="b@example.com"), NOW)
+        assert await opt_outs.of(tx, key) == {topic: NOW}
+        assert await opt_outs.rejoin(tx, key, suppressions.TOPICS) == [topic]
+        again = await gate.ask(tx, replace(QUESTION, topic=topic), NOW)
+
+    stopped = Verdict("skipped", f"unsubscribed from {topic}", cause="topic")
+    assert verdicts == {one: stopped if one == topic else OPEN for one in suppressions.TOPICS}
+    assert other == again == OPEN
+
+
+async def test_what_the_account_makes_necessary_has_no_topic(db: Database) -> None:
+    async with db.writing() as tx:
+        await profiles.write(tx, Profile("c-1"), NOW)
+        await opt_outs.leave(tx, address_key(ADDRESS), suppressions.TOPICS, NOW)
+        await suppressions.add(tx, ADDRESS, "unsubscribed", NOW)
+        verdict = await gate.ask(tx, replace(QUESTION, message_class="transactional", topic="tips"), NOW)
+
+    assert verdict == OPEN
+
+
+async def test_consent_is_the_accounts_for_all_of_its_contacts(db: Database) -> None:
+    async with db.writing() as tx:
+        await profiles.write(tx, Profile("c-1", email=ADDRESS, consent=Consent(lifecycle=False)), NOW)
+        contact = await gate.ask(tx, replace(QUESTION, address="admin@example.com"), NOW)
+        await profiles.agree(tx, "c-1", Consent(), NOW)
+        await suppressions.add(tx, ADDRESS, "unsubscribed", NOW)
+        colleague_left = await gate.ask(tx, replace(QUESTION, address="admin@example.com"), NOW)
+
+    assert contact == Verdict("skipped", "no consent to lifecycle messages", cause="no_consent")
+    assert colleague_left == OPEN
+
+
+async def test_the_first_that_applies_is_the_verdict(db: Database) -> None:
+    """All at once; then one after the other is taken away, in the order that the module names them."""
+    question = replace(QUESTION, topic="tips", not_after=NOW - HOUR)
+    reasons = []
+    async with db.writing() as tx:
+        await profiles.write(tx, Profile("c-1", consent=Consent(lifecycle=False)), NOW)
+        await holds.place(tx, "everything", None, reason="incident", actor="ann", now=NOW)
+        await suppressions.add(tx, ADDRESS, "manual", NOW)
+        await opt_outs.leave(tx, address_key(ADDRESS), ["tips"], NOW)
+
+        async def ask(asked: Question) -> None:
+            reasons.append((await gate.ask(tx, asked, NOW)).reason)
+
+        await ask(question)
+        await holds.release(tx, "everything", None, actor="ann", now=NOW)
+        await ask(question)
+        await ask(replace(question, not_after=None, address=None, valid=False))
+        await ask(replace(question, not_after=None, valid=False))
+        question = replace(question, not_after=None)
+        await ask(question)
+        await suppressions.lift(tx, ADDRESS, "manual")
+        await ask(question)
+        await opt_outs.rejoin(tx, address_key(ADDRESS), ["tips"])
+        await ask(question)
+        await profiles.agree(tx, "c-1", Consent(), NOW)
+        await ask(question)
+
+    assert reasons == [
+        "on hold: incident",
+        "its window has closed",
+        "no address",
+        "invalid address",
+        "suppressed: manual",
+        "unsubscribed from tips",
+        "no consent to lifecycle messages",
+        None,
+    ]
+
+
+async def test_the_gate_asks_the_store_once(db: Database) -> None:
+    asked = 0
+
+    def count(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+
+    async with db.writing() as tx:
+        await profiles.write(tx, Profile("c-1"), NOW)
+        connection = tx.connection.sync_connection
+        event.listen(connection, "before_cursor_execute", count)
+        await gate.ask(tx, replace(QUESTION, topic="tips"), NOW)
+        event.remove(connection, "before_cursor_execute", count)
+
+    assert asked == 1
+
+
+async def test_what_was_chosen_about_an_address_is_kept_with_when_and_by_whom(db: Database) -> None:
+    key = address_key(ADDRESS)
+    left = Choice("leave offers", choices.PAGE, NOW, "c-1")
+    lifted = Choice("lift bounced", "ann", NOW + HOUR, note="the mailbox was full")
+    async with db.writing() as tx:
+        assert await choices.last(tx, key) is None
+        for choice in (left, lifted):
+            await choices.record(tx, key, choice)
+        assert await choices.of(tx, key) == [left, lifted]
+        assert await choices.last(tx, key) == NOW + HOUR
+        assert await choices.of(tx, address_key("b@example.com")) == []
 
 
 async def test_after_its_window_it_is_put_off(db: Database) -> None:
@@ -138,6 +272,7 @@ async def test_reasons_are_kept_and_lifted_one_by_one(db: Database) -> None:
             ("bounced", NOW),
             ("unsubscribed", NOW + HOUR),
         ]
+        assert [one.reason for one in await suppressions.latest(tx)] == ["unsubscribed", "bounced"]
         assert await suppressions.lift(tx, ADDRESS, "bounced")
         assert not await suppressions.lift(tx, ADDRESS, "bounced")
         assert [one.reason for one in await suppressions.of(tx, ADDRESS)] == ["unsubscribed"]
