@@ -10,9 +10,9 @@ Building a statement costs more than running it: those that every effect runs ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from sqlalchemy import CursorResult, Executable, Row, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,11 +20,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from firstmile.store import dialect, schema
 from firstmile.store.tallies import Tallies
 
+Item = TypeVar("Item")
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 CONNECTIONS: Final = 10
 """Connections of one process to the database, unless told otherwise."""
+
+AT_ONCE: Final = 1_000
+"""How many values one condition names at most: databases have limits, and plans for longer lists are poor."""
+
+
+def batched(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """The items in portions that one statement can take."""
+    for start in range(0, len(items), AT_ONCE):
+        yield items[start : start + AT_ONCE]
 
 
 class Reading:

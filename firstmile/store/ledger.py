@@ -10,8 +10,8 @@ decision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, Literal
@@ -20,7 +20,7 @@ from sqlalchemy import and_, bindparam, delete, or_, select, update
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from firstmile.store import gate
-from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.database import AnyRow, Reading, Writing, batched
 from firstmile.store.dialect import insert
 from firstmile.store.suppressions import MessageClass
 from firstmile.store.tables import bodies, messages
@@ -35,7 +35,8 @@ FATES: Final[tuple[frozenset[str], ...]] = (
     frozenset({"dropped", "bounced"}),
     frozenset({"complained"}),
 )
-"""Fates by rank: providers' events arrive in any order, and only a later one overwrites."""
+"""Fates by rank: providers' events arrive in any order, and only a later one overwrites. Of one rank the
+later in time stands."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -104,9 +105,32 @@ class Message:
     topic: str | None = None
     accepted_at: datetime | None = None
 
+    @property
+    def fate_told(self) -> NewFate | None:
+        """Its fate as it was told; None while nothing is known of it."""
+        if self.fate is None or self.fate_at is None:
+            return None
+        return NewFate(self.key, self.fate, self.fate_at, self.reason)
+
     def lease_over(self, now: datetime) -> bool:
         """Whether the attempt that holds it should have ended."""
         return self.lease_until is None or self.lease_until <= now
+
+
+@dataclass(slots=True, frozen=True)
+class NewFate:
+    """What a provider says became of a message, and when (the provider's time)."""
+
+    key: str
+    fate: Fate
+    at: datetime
+    reason: str | None = None
+    provider_id: str | None = None
+
+    @property
+    def order(self) -> tuple[int, datetime, str, str]:
+        """The greatest of a message's fates is the one that stands: by rank, then by time."""
+        return _rank(self.fate), self.at, self.fate, self.reason or ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -266,22 +290,59 @@ async def record_fate(
 ) -> Message | None:
     """What became of a message, from the provider. It proves acceptance, whatever the state was.
 
-    None if the key is unknown, or a fate of this rank or a later one is recorded already.
+    None if the key is unknown, or a fate that stands before this one is recorded already.
     """
-    row = await tx.first(select(messages).where(messages.c.key == key).with_for_update())
-    if row is None or (row.fate is not None and _rank(row.fate) >= _rank(fate)):
-        return None
-    values: dict[str, Any] = {"fate": fate, "fate_at": at, "state": "accepted", "updated_at": now}
-    if reason is not None or row.state != "accepted":
-        values["reason"] = reason
-    if provider_id is not None:
-        values["provider_id"] = provider_id
-    message = await _change(tx, _ANY, {"the_key": key}, values)
-    assert message is not None
-    tx.tallies.count("message_events_total", {"event": fate})
-    if row.state != "accepted":
-        _count(tx, message, "accepted")
-    return message
+    told = NewFate(key, fate, at, reason, provider_id)
+    return (await record_fates(tx, await locked(tx, [key]), [told], now)).get(key)
+
+
+async def locked(tx: Writing, keys: Iterable[str]) -> dict[str, Message]:
+    """The messages that there are under several keys, locked until the transaction ends, always in the same
+    order: who locks several never waits in a circle."""
+    rows: list[AnyRow] = []
+    for some in batched(sorted(set(keys))):
+        chosen = select(messages).where(messages.c.key.in_(some)).order_by(messages.c.key)
+        rows += await tx.all(chosen.with_for_update())
+    return {row.key: _message(row) for row in rows}
+
+
+async def record_fates(
+    tx: Writing, known: Mapping[str, Message], told: Iterable[NewFate], now: datetime
+) -> dict[str, Message]:
+    """What became of several messages, `known` and locked, in one statement. Returns those that changed.
+
+    Whatever the order in which fates arrive, the same one stands in the end.
+    """
+    best: dict[str, NewFate] = {}
+    for one in told:
+        if one.key in known and (one.key not in best or one.order > best[one.key].order):
+            best[one.key] = one
+    changed: dict[str, Message] = {}
+    for key, one in best.items():
+        before = known[key]
+        stands = before.fate_told
+        if stands is not None and stands.order >= one.order:
+            continue
+        changed[key] = replace(
+            before,
+            fate=one.fate,
+            fate_at=one.at,
+            reason=one.reason,
+            state="accepted",
+            lease_until=None,
+            provider_id=before.provider_id or one.provider_id,
+            accepted_at=before.accepted_at or min(one.at, now),
+            updated_at=now,
+        )
+        if before.state != "accepted":
+            _count(tx, before, "accepted")
+    if changed:
+        values = [
+            {"the_key": key, **{f"new_{name}": getattr(one, name) for name in _FATED}}
+            for key, one in sorted(changed.items())
+        ]
+        await tx.execute(_SET_FATE, values)
+    return changed
 
 
 async def get(db: Reading, key: str) -> Message | None:
@@ -321,6 +382,21 @@ _FRESH: Final = _ANY.where(
     messages.c.verdict.is_distinct_from("skipped"),
 )
 _BEGIN: Final = _FRESH.values(sends=messages.c.sends + 1)
+_FATED: Final = (
+    "fate",
+    "fate_at",
+    "reason",
+    "state",
+    "lease_until",
+    "provider_id",
+    "accepted_at",
+    "updated_at",
+)
+_SET_FATE: Final = (
+    update(messages)
+    .where(messages.c.key == bindparam("the_key"))
+    .values({name: bindparam(f"new_{name}") for name in _FATED})
+)
 
 
 @cache
