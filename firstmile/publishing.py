@@ -18,7 +18,8 @@ from firstmile.journey.checks import unavailable
 from firstmile.journey.loader import load_checked
 from firstmile.journey.model import Journey
 from firstmile.journey.route import Route, route_of
-from firstmile.mail.templates import check_templates, template_names
+from firstmile.mail.checks import check_templates
+from firstmile.mail.templates import template_names
 from firstmile.store import published
 from firstmile.store.database import Database, Reading
 
@@ -72,7 +73,7 @@ def check(journeys: Path, templates: Path) -> _Checked:
     """Everything that must be right before anything is published. Raises `PublishRefused`."""
     files = sorted(path for path in journeys.iterdir() if path.suffix in (".yaml", ".yml"))
     problems: list[str] = [] if files else [f"there is no journey (*.yaml) in {journeys}"]
-    problems += check_templates(templates)
+    problems += map(str, check_templates(templates))
     names = template_names(templates)
     found: dict[str, Journey] = {}
     warnings: list[str] = []

@@ -1,4 +1,4 @@
-"""What a template sees: the names of JOURNEYS §2, and how dates read.
+"""What a template sees: the names of JOURNEYS §2.
 
 The same names come from an effect's request (`context_from`) and from a template's sample (`sample_context`).
 Everything is plain values: a template reaches no object of the program.
@@ -9,21 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
-
-from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_time
-from jinja2 import Undefined, pass_context
-from jinja2.runtime import Context
 
 from firstmile.contracts import EffectRequest
 from firstmile.journey.expressions import ABSENT
-from firstmile.journey.instants import to_datetime
-from firstmile.mail.calendar_file import Session
 
-DEFAULT_LOCALE = "en"
 Values = dict[str, Any]
 
 
@@ -73,10 +63,9 @@ def context_from(
     links: Mapping[str, str],
     brand: Mapping[str, Any],
     owners: Mapping[str, Owner] | None = None,
-    session: Session | None = None,
-    starts: datetime | None = None,
+    session: Mapping[str, Any] | None = None,
 ) -> Values:
-    """The context of one message. `owners` by role; `session` and when it `starts` for a training."""
+    """The context of one message. `owners` by role; `session` of a training (`inviting`)."""
     facts = request.facts
     values: Values = {
         "customer": {
@@ -108,13 +97,7 @@ def context_from(
         },
     }
     if session is not None:
-        values["session"] = {
-            "id": session.id,
-            "title": session.title,
-            "starts": starts,
-            "url": session.url,
-            "minutes": session.minutes,
-        }
+        values["session"] = session
     return _context(values, brand)
 
 
@@ -163,68 +146,3 @@ def _context(values: Mapping[str, Any], brand: Mapping[str, Any]) -> Values:
 
 def _among(steps: Collection[str]) -> Callable[[str], bool]:
     return lambda step: step in steps
-
-
-# ---- how dates read ----------------------------------------------------------------------------------------
-
-
-def locale_of(text: str | None) -> Locale:
-    """Babel's locale for `de`, `de-AT` or `de_AT`; English for what it does not know."""
-    for candidate in (text, (text or "").replace("_", "-").partition("-")[0], DEFAULT_LOCALE):
-        try:
-            if candidate:
-                return Locale.parse(candidate.replace("_", "-"), sep="-")
-        except (UnknownLocaleError, ValueError):
-            continue
-    raise AssertionError("unreachable: the default locale is known")
-
-
-@pass_context
-def date_filter(context: Context, value: object, style: str = "long") -> object:
-    """`{{ traits.trial_ends|date }}`: the day in the customer's language and zone. A plain date stays that
-    day; an absent trait stays absent. `style` is one of short, medium, long, full."""
-    locale, zone = _customer(context)
-    moment = _read(value)
-    if moment is None:
-        return value
-    return format_date(moment.astimezone(zone) if isinstance(moment, datetime) else moment, style, locale)
-
-
-@pass_context
-def datetime_filter(context: Context, value: object, style: str = "long") -> object:
-    """`{{ session.starts|datetime }}`: day and time in the customer's language and zone. The zone is named
-    only where the customer has none, and so does not know which is meant: then it is UTC."""
-    locale, zone = _customer(context)
-    moment = _read(value)
-    if not isinstance(moment, datetime):
-        return value if moment is None else format_date(moment, style, locale)
-    local = moment.astimezone(zone)
-    time = format_time(local, "short", locale=locale) + (" UTC" if zone.key == "UTC" else "")
-    pattern = str(locale.datetime_formats["long"])
-    return pattern.replace("'", "").replace("{1}", format_date(local, style, locale)).replace("{0}", time)
-
-
-def _customer(context: Context) -> tuple[Locale, ZoneInfo]:
-    customer = context.get("customer") or {}
-    try:
-        zone = ZoneInfo(customer.get("timezone") or "UTC")
-    except (KeyError, ValueError):
-        zone = ZoneInfo("UTC")
-    return locale_of(customer.get("locale")), zone
-
-
-def _read(value: object) -> datetime | date | None:
-    """An aware datetime or a plain date of what stands for one in JSON; None for nothing."""
-    if value is None or value == "" or isinstance(value, Undefined):
-        return None
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    if isinstance(value, date):
-        return value
-    if isinstance(value, int):
-        return to_datetime(value)
-    if isinstance(value, str):
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip()):
-            return date.fromisoformat(value.strip())
-        return _read(datetime.fromisoformat(value.strip()))
-    raise ValueError("neither a date nor an instant")

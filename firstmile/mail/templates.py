@@ -1,168 +1,262 @@
-"""Templates: read, checked and inlined once; a send only fills in values.
+"""Templates: read, joined and inlined once; a send only fills in values.
 
-A template is a folder: `subject.txt.j2`, `body.html.j2`, `body.txt.j2`, `sample.json`. Folders beginning
-with `_` are no templates; `_layout` holds what they share, with `brand.json` and `sessions.json`. Rendering
-is strict: a name that is not there fails. The sandbox keeps templates from the program's objects; it is no
-wall against a template that means harm (FACTS.md), so templates are trusted, and output is capped.
+A template is a folder: `subject.txt.j2`, `body.html.j2` or `body.mjml.j2`, `body.txt.j2`, `sample.json`, and a
+sub-folder of the same for each further language (`locales`). Folders beginning with `_` are no templates;
+`_layout` holds what they share, with `brand.json` and `sessions.json`. Rendering is strict: a name that is
+not there fails.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html.parser import HTMLParser
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateNotFound, TemplateSyntaxError
+from jinja2 import FileSystemLoader, Template, TemplateNotFound, TemplateSyntaxError
 from jinja2.exceptions import TemplateError as JinjaError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from firstmile.journey.expressions import ABSENT
-from firstmile.mail.calendar_file import Sessions, read_sessions
-from firstmile.mail.context import Names, Values, date_filter, datetime_filter, sample_context
+from firstmile.journey.problems import nearest
+from firstmile.mail.brand import FILE as BRAND
+from firstmile.mail.brand import Brand, read_brand
+from firstmile.mail.context import Names, Values, sample_context
+from firstmile.mail.environment import environment
 from firstmile.mail.errors import TemplateError
 from firstmile.mail.inlining import inlined
+from firstmile.mail.locales import folders, same_language, tag
 from firstmile.mail.message import one_line
+from firstmile.mail.sessions import Sessions, read_sessions
 
 MAX_OUTPUT = 200_000
 """Characters of one part. Gmail cuts a message after 102 KB of HTML: `check_templates` says so."""
-CLIPPED = 102_400
 LAYOUT = "_layout"
-SUBJECT, HTML, TEXT, SAMPLE = "subject.txt.j2", "body.html.j2", "body.txt.j2", "sample.json"
+SUBJECT, HTML, MJML, TEXT, SAMPLE = (
+    "subject.txt.j2",
+    "body.html.j2",
+    "body.mjml.j2",
+    "body.txt.j2",
+    "sample.json",
+)
+_AT_A_TIME = 256
+"""Pieces of output after which the cap is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A message's words. The subject is one line."""
+    """A message's words. The subject is one line; `language` is the tag of what they are written in."""
 
     subject: str
     html: str
     text: str
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    """Mappings are read by item only: `traits.items` is a trait, never a method of Python's."""
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, Mapping):
-            return self._item(obj, attribute)
-        return ABSENT if obj is ABSENT else super().getattr(obj, attribute)
-
-    def getitem(self, obj: Any, argument: Any) -> Any:
-        if isinstance(obj, Mapping):
-            return self._item(obj, argument)
-        return ABSENT if obj is ABSENT else super().getitem(obj, argument)
-
-    def _item(self, mapping: Mapping[Any, Any], key: Any) -> Any:
-        if key in mapping:
-            return mapping[key]
-        if isinstance(mapping, Names) and mapping.forgiving:
-            return ABSENT
-        label = mapping.label if isinstance(mapping, Names) else "a mapping"
-        return self.undefined(hint=f"{label}.{key} is missing", name=str(key))
-
-
-def _nothing_is_empty(value: object) -> object:
-    return "" if value is None else value
-
-
-def _environment(loader: FileSystemLoader, *, autoescape: bool) -> _Environment:
-    environment = _Environment(
-        loader=loader,
-        undefined=StrictUndefined,
-        autoescape=autoescape,
-        finalize=_nothing_is_empty,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        cache_size=-1,
-        auto_reload=False,
-    )
-    environment.filters["date"] = date_filter
-    environment.filters["datetime"] = datetime_filter
-    return environment
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """One compiled part. `plain` renders the same from the files as they are written: errors are placed by
     it."""
 
+    file: str
     compiled: Template
-    plain: Template | None = None
+    plain: Template
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A template in one language. `folder` is the sub-folder's name, or empty for the template's own."""
+
+    name: str
+    folder: str
+    language: str
+    subject: Part
+    html: Part
+    text: Part
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.folder}" if self.folder else self.name
 
 
 class Templates:
-    """The templates of one folder. Raises `TemplateError` for the first that cannot be loaded.
+    """The templates of one folder. Those that cannot be loaded are in `problems`; the others can be used.
 
-    `layout` is the folder of `brand.json` and `sessions.json`, if not the one in `folder`.
+    Raises `TemplateError` for a brand or sessions that cannot be used, unless only `checking`: then that is
+    in `problems`, too.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, checking: bool = False) -> None:
         self.folder = folder
-        self.brand: Mapping[str, Any] = _read_json(folder / LAYOUT / "brand.json", LAYOUT, default={})
-        try:
-            self.sessions: Sessions = read_sessions(folder / LAYOUT / "sessions.json")
-        except ValueError as error:
-            raise TemplateError(LAYOUT, str(error), file=f"{LAYOUT}/sessions.json") from error
+        self.problems: list[TemplateError] = []
+        self._brand = self._read_brand(checking)
+        self.brand: Mapping[str, Any] = self._brand.values
+        self.language = self._brand.language
+        self.sessions: Sessions = self._read_sessions(checking)
         self._loader = FileSystemLoader(folder)
-        self._html = _environment(self._loader, autoescape=True)
-        self._text = _environment(self._loader, autoescape=False)
-        self._parts: dict[str, dict[str, _Part]] = {}
-        self.problems: dict[str, TemplateError] = {}
+        self._html = environment(self._loader, autoescape=True)
+        self._text = environment(self._loader, autoescape=False)
+        self._parts: dict[str, Part | None] = {}
+        self._variants: dict[str, dict[str, Variant]] = {}
         for name in template_names(folder):
-            try:
-                self._parts[name] = self._load(name)
-            except TemplateError as error:
-                self.problems[name] = error
+            self._variants[name] = self._load(name)
 
     @property
     def names(self) -> list[str]:
-        """The templates that could be loaded; those that could not are in `problems`."""
-        return sorted(self._parts)
+        """The templates that can be used, in their own language at least."""
+        return [name for name, variants in self._variants.items() if "" in variants]
+
+    def variants(self, name: str) -> list[Variant]:
+        """A template in every language that it is there in, its own first."""
+        return list(self._variants.get(name, {}).values())
+
+    def variant(self, name: str, locale: str | None) -> Variant:
+        """The template in the language of a locale, else in its own. Raises `TemplateError`."""
+        variants = self._variants.get(name, {})
+        for folder in folders(locale):
+            if folder in variants:
+                return variants[folder]
+        if "" in variants:
+            return variants[""]
+        for problem in self.problems:
+            if problem.template == name:
+                raise problem
+        meant = nearest(name, self._variants)
+        hint = f": did you mean '{meant}'?" if meant else ""
+        raise TemplateError(name, f"there is no such template{hint}", file=name)
 
     def render(self, name: str, context: Values) -> Rendered:
-        """The message in words. Raises `TemplateError`."""
-        parts = self._parts.get(name)
-        if parts is None:
-            raise self.problems.get(name) or TemplateError(name, "there is no such template", file=name)
-        subject = one_line(self._fill(name, SUBJECT, parts[SUBJECT], context))
-        if not subject:
-            raise TemplateError(name, "the subject is empty", file=f"{name}/{SUBJECT}")
-        html = self._fill(name, HTML, parts[HTML], context)
-        text = self._fill(name, TEXT, parts[TEXT], context)
-        return Rendered(subject, html.strip() + "\n", text.strip() + "\n")
+        """The message in words, in the customer's language where it is there in it. Raises `TemplateError`."""
+        customer: Mapping[str, Any] = context.get("customer") or {}
+        return self.render_variant(self.variant(name, customer.get("locale")), context)
 
-    def sample(self, name: str) -> Values:
-        """The context of the template's own sample. Raises `TemplateError`."""
-        file = f"{name}/{SAMPLE}"
+    def render_variant(self, variant: Variant, context: Values) -> Rendered:
+        """The message in words, in one language whatever the customer's is. Raises `TemplateError`."""
+        values = self._in_language(variant, context)
+        subject = one_line(self._fill(variant.name, variant.subject, values))
+        if not subject:
+            raise TemplateError(variant.name, "the subject is empty", file=variant.subject.file)
+        html = self._fill(variant.name, variant.html, values)
+        text = self._fill(variant.name, variant.text, values)
+        return Rendered(subject, html.strip() + "\n", text.strip() + "\n", variant.language)
+
+    def render_plain(self, variant: Variant, context: Values) -> str:
+        """The HTML (or MJML) part from the files as they are written: what compiling must not change in
+        words."""
+        part, values = variant.html, self._in_language(variant, context)
+        return self._fill(variant.name, Part(part.file, part.plain, part.plain), values)
+
+    def sample(self, name: str, locale: str | None = None) -> Values:
+        """The context of the template's own sample, or of the one in a locale's folder, with that locale.
+        Raises `TemplateError`."""
+        return sample_context(self.sample_values(name, locale), self.brand)
+
+    def sample_values(self, name: str, locale: str | None = None) -> dict[str, Any]:
+        """A template's sample.json. Raises `TemplateError`."""
+        places = [f"{name}/{folder}/{SAMPLE}" for folder in folders(locale)]
+        file = next((file for file in places if (self.folder / file).is_file()), f"{name}/{SAMPLE}")
+        values: dict[str, Any] = _read_json(self.folder, file, name)
         try:
-            return sample_context(_read_json(self.folder / file, name), self.brand)
+            sample_context(values, self.brand)
+            if locale is not None:
+                values["customer"] = {**values.get("customer", {}), "locale": tag(locale)}
         except (ValueError, TypeError, AttributeError) as error:
             raise TemplateError(name, str(error), file=file) from error
+        return values
 
-    def render_plain(self, name: str, context: Values) -> str:
-        """The HTML without inlining, from the files as they are: what inlining must not change in words."""
-        part = self._parts[name][HTML]
-        assert part.plain is not None
-        return self._fill(name, HTML, _Part(part.plain), context)
+    # ---- loading ----
 
-    def _load(self, name: str) -> dict[str, _Part]:
-        parts: dict[str, _Part] = {}
-        for file, environment in ((SUBJECT, self._text), (TEXT, self._text), (HTML, self._html)):
-            path = f"{name}/{file}"
-            with self._placed(name):
-                plain = environment.get_template(path)
-                if file == HTML:
-                    compiled = self._html.from_string(inlined(path, self._source))
-                    parts[file] = _Part(compiled, plain)
-                else:
-                    parts[file] = _Part(plain)
-        return parts
+    def _read_brand(self, checking: bool) -> Brand:
+        file = f"{LAYOUT}/{BRAND}"
+        brand = read_brand(self.folder / file, file)
+        flaws = [
+            TemplateError(
+                LAYOUT,
+                f"{one.field}: {one.message}" if one.field else one.message,
+                file=one.file,
+                line=one.line,
+            )
+            for one in brand.problems
+        ]
+        if flaws and not checking:
+            raise flaws[0]
+        self.problems += flaws
+        return brand
+
+    def _read_sessions(self, checking: bool) -> Sessions:
+        try:
+            return read_sessions(self.folder / LAYOUT / "sessions.json")
+        except ValueError as error:
+            problem = TemplateError(LAYOUT, str(error), file=f"{LAYOUT}/sessions.json")
+            if not checking:
+                raise problem from error
+            self.problems.append(problem)
+            return {}
+
+    def _load(self, name: str) -> dict[str, Variant]:
+        languages = sorted(
+            path.name
+            for path in (self.folder / name).iterdir()
+            if path.is_dir() and not path.name.startswith(("_", "."))
+        )
+        found: dict[str, Variant] = {}
+        for folder in ["", *languages]:
+            if folder and folder not in folders(folder):
+                problem = f"'{folder}' is not a language: a sub-folder is called for instance de or de_AT"
+                self.problems.append(TemplateError(name, problem, file=f"{name}/{folder}"))
+                continue
+            places = self._places(name, folder, languages)
+            parts = [self._part(name, places, files) for files in ((SUBJECT,), (HTML, MJML), (TEXT,))]
+            subject, html, text = parts
+            if subject is not None and html is not None and text is not None:
+                language = tag(folder) if folder else tag(self.language)
+                found[folder] = Variant(name, folder, language, subject, html, text)
+        return found
+
+    def _places(self, name: str, folder: str, languages: list[str]) -> list[str]:
+        """Where the parts of a message may stand: folders of one language, the nearest first."""
+        if not folder:
+            return [name]
+        places = [f"{name}/{one}" for one in folders(folder) if one in languages]
+        return [*places, name] if same_language(folder, self.language) else places
+
+    def _part(self, name: str, places: list[str], files: tuple[str, ...]) -> Part | None:
+        """The part that stands nearest. None where there is none, or none that can be used: then
+        `problems` says so."""
+        for place in places:
+            there = [file for file in files if (self.folder / place / file).is_file()]
+            if len(there) > 1:
+                problem = f"there are both {' and '.join(there)}: keep one"
+                self.problems.append(TemplateError(name, problem, file=place))
+                return None
+            if there:
+                return self._compiled(name, f"{place}/{there[0]}")
+        file = files[0]
+        if len(places) == 1 and places[0] == name:
+            missing = TemplateError(name, "the file is missing", file=f"{name}/{file}")
+        else:
+            problem = f"lacks {file}: a message is written in one language, whole"
+            missing = TemplateError(name, problem, file=places[0])
+        self.problems.append(missing)
+        return None
+
+    def _compiled(self, name: str, path: str) -> Part | None:
+        if path not in self._parts:
+            self._parts[path] = None
+            try:
+                with self._placed(name):
+                    self._parts[path] = self._compile(path)
+            except TemplateError as error:
+                self.problems.append(TemplateError(name, error.problem, file=error.file, line=error.line))
+        return self._parts[path]
+
+    def _compile(self, path: str) -> Part:
+        if path.endswith((TEXT, SUBJECT)):
+            plain = self._text.get_template(path)
+            return Part(path, plain, plain)
+        plain = self._html.get_template(path)
+        return Part(path, self._html.from_string(inlined(path, self._source)), plain)
 
     def _source(self, path: str) -> str:
         with self._placed(path.partition("/")[0]):
@@ -181,34 +275,47 @@ class Templates:
         except UnicodeDecodeError:
             raise TemplateError(name, "a file is not UTF-8") from None
 
-    def _fill(self, name: str, file: str, part: _Part, context: Values) -> str:
+    # ---- filling in ----
+
+    def _in_language(self, variant: Variant, context: Values) -> Values:
+        """The context with what is different in the language of a message."""
+        values = context | {"language": variant.language}
+        if brand := self._brand.in_language(variant.language):
+            values["brand"] = Names("brand", {**context["brand"], **brand})
+        given: Mapping[str, Any] = context.get("session") or {}
+        session = self.sessions.get(given.get("id", ""))
+        if session is not None and not isinstance(session.title, str):
+            title = session.titled(variant.language, self.language)
+            values["session"] = Names("session", {**given, "title": title})
+        return values
+
+    def _fill(self, name: str, part: Part, context: Values) -> str:
         try:
-            return self._capped(name, file, part.compiled, context)
+            return self._capped(name, part.file, part.compiled, context)
         except TemplateError:
             raise
         except Exception as error:
             failure = error
-        if part.plain is not None:
+        if part.plain is not part.compiled:
             # Inlining moves lines: the same failure once more, from the files as they are written.
             try:
-                self._capped(name, file, part.plain, context)
+                self._capped(name, part.file, part.plain, context)
             except Exception as error:
                 failure = error
-        path, line = _place(failure, self.folder) or (f"{name}/{file}", None)
+        path, line = _place(failure, self.folder) or (part.file, None)
         # What a value's own exception says may hold what the value holds: only Jinja's own words go out.
         words = str(failure) if isinstance(failure, JinjaError) else type(failure).__name__
         raise TemplateError(name, words, file=path, line=line)
 
     def _capped(self, name: str, file: str, template: Template, context: Values) -> str:
-        size, chunks = 0, []
-        for chunk in template.generate(context):
-            size += len(chunk)
+        size, output, stream = 0, [], template.generate(context)
+        # Joined by the batch: a look at the cap for each piece costs as much as rendering does.
+        while batch := list(islice(stream, _AT_A_TIME)):
+            output.append("".join(batch))
+            size += len(output[-1])
             if size > MAX_OUTPUT:
-                raise TemplateError(
-                    name, f"it became longer than {MAX_OUTPUT} characters", file=f"{name}/{file}"
-                )
-            chunks.append(chunk)
-        return "".join(chunks)
+                raise TemplateError(name, f"it became longer than {MAX_OUTPUT} characters", file=file)
+        return "".join(output)
 
 
 def template_names(folder: Path) -> list[str]:
@@ -218,17 +325,15 @@ def template_names(folder: Path) -> list[str]:
     )
 
 
-def _read_json(path: Path, name: str, default: Any = None) -> Any:
-    if not path.is_file() and default is not None:
-        return default
+def _read_json(folder: Path, file: str, name: str) -> Any:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads((folder / file).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise TemplateError(name, "the file is missing", file=f"{name}/{path.name}") from None
+        raise TemplateError(name, "the file is missing", file=file) from None
     except json.JSONDecodeError as error:
-        raise TemplateError(name, error.msg, file=f"{name}/{path.name}", line=error.lineno) from None
+        raise TemplateError(name, error.msg, file=file, line=error.lineno) from None
     if not isinstance(found, dict):
-        raise TemplateError(name, "an object was expected", file=f"{name}/{path.name}")
+        raise TemplateError(name, "an object was expected", file=file)
     return found
 
 
@@ -242,73 +347,4 @@ def _place(error: BaseException, folder: Path) -> tuple[str, int | None] | None:
     return None
 
 
-# ---- check -------------------------------------------------------------------------------------------------
-
-
-def check_templates(folder: Path) -> list[str]:
-    """What is wrong with the templates of a folder, each rendered with its sample: empty when nothing is."""
-    try:
-        templates = Templates(folder)
-    except TemplateError as error:
-        return [str(error)]
-    problems = [str(error) for error in templates.problems.values()]
-    for name in templates.names:
-        try:
-            sample = templates.sample(name)
-            rendered = templates.render(name, sample)
-            plain = templates.render_plain(name, sample)
-        except TemplateError as error:
-            problems.append(str(error))
-            continue
-        problems += [f"template {name}: {problem}" for problem in _lint(rendered, plain)]
-    return problems
-
-
-class _Reading(HTMLParser):
-    """What a lint needs to know of a page."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.words: list[str] = []
-        self.language = False
-        self.bare_images = 0
-        self.links: list[str] = []
-        self._silent = 0
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = dict(attrs)
-        self.language |= tag == "html" and bool(attributes.get("lang"))
-        self.bare_images += tag == "img" and "alt" not in attributes
-        if tag == "a":
-            self.links.append(attributes.get("href") or "")
-        self._silent += tag == "style"
-
-    def handle_endtag(self, tag: str) -> None:
-        self._silent -= tag == "style"
-
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.words += data.split()
-
-
-def _lint(rendered: Rendered, plain: str) -> list[str]:
-    page = _Reading(rendered.html)
-    problems = []
-    if page.words != _Reading(plain).words:
-        problems.append("inlining changes its words: look for HTML that is not well-formed")
-    if len(rendered.html.encode()) > CLIPPED:
-        problems.append("the HTML is over 102 KB, where mail programs cut it off")
-    if not page.language:
-        problems.append("<html> has no lang")
-    if page.bare_images:
-        problems.append("an <img> has no alt text")
-    if not rendered.text.strip():
-        problems.append("the text part is empty")
-    for link in page.links:
-        if not re.match(r"(https://|mailto:|tel:|#)", link):
-            problems.append(f"a link does not begin with https://: '{link[:60]}'")
-    return problems
-
-
-__all__ = ["Rendered", "Templates", "check_templates", "template_names"]
+__all__ = ["Part", "Rendered", "Templates", "Variant", "template_names"]

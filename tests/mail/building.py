@@ -24,7 +24,7 @@ Ask = Callable[..., EffectRequest]
 
 BASE = """{% set light = brand.colours %}
 <!doctype html>
-<html lang="{{ customer.locale or 'en' }}"><head><title>{{ self.heading() }}</title><style>
+<html lang="{{ language }}"><head><title>{{ self.heading() }}</title><style>
 .inside p { color: {{ light.ink }}; }
 .button a { padding: 3px; }
 @media (prefers-color-scheme: dark) { .inside p { color: #fff !important; } }

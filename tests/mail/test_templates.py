@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from firstmile import paths
+from firstmile.mail.checks import check_templates
 from firstmile.mail.context import first_name, sample_context
 from firstmile.mail.errors import TemplateError
-from firstmile.mail.templates import Templates, check_templates
+from firstmile.mail.templates import Templates
 from tests.mail.building import FILES, write_files
 
 
@@ -96,8 +97,9 @@ def test_what_cannot_be_inlined_is_an_error_with_its_place(
     tmp_path: Path, content: str, problem: str
 ) -> None:
     templates = made(tmp_path, html=html(content))
-    assert problem in str(templates.problems["welcome"])
-    assert "welcome/body.html.j2" in str(templates.problems["welcome"])
+    (found,) = map(str, templates.problems)
+    assert problem in found
+    assert "welcome/body.html.j2" in found
     assert templates.names == ["intro"], "the others can still be used"
     with pytest.raises(TemplateError):
         templates.render("welcome", context())
@@ -109,7 +111,7 @@ def test_what_cannot_be_inlined_is_an_error_with_its_place(
         (
             {"html": html("<p>\n{{ customer.nmae }}</p>")},
             "welcome/body.html.j2:4",
-            "customer.nmae is missing",
+            "customer.nmae is missing: did you mean 'name'?",
         ),
         ({"html": html("{{ traits.plan }}")}, "welcome/body.html.j2:3", "traits.plan is missing"),
         ({"text": "a\n\n{{ nothing }}"}, "welcome/body.txt.j2:3", "'nothing' is undefined"),
@@ -127,7 +129,7 @@ def test_what_is_missing_fails_with_template_file_and_line(
 
 
 def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
-    problem = made(tmp_path, text="fine\n{% if %}").problems["welcome"]
+    (problem,) = made(tmp_path, text="fine\n{% if %}").problems
     assert str(problem).startswith("template welcome: welcome/body.txt.j2:2: ")
 
 
@@ -195,12 +197,13 @@ def test_templates_see_what_expressions_see(tmp_path: Path) -> None:
     ("locale", "zone", "value", "date", "moment"),
     [
         ("en", "Europe/Berlin", "2026-03-10T23:30:00Z", "March 11, 2026", "March 11, 2026, 12:30\u202fAM"),
-        ("de-AT", "Europe/Vienna", "2026-03-10T14:00:00Z", "10. März 2026", "10. März 2026, 15:00"),
-        ("ja", "Asia/Tokyo", "2026-04-01", "2026年4月1日", "2026年4月1日"),
+        ("de-AT", "Europe/Vienna", "2026-03-10T14:00:00Z", "March 10, 2026", "March 10, 2026, 3:00\u202fPM"),
+        ("ja", "Asia/Tokyo", "2026-04-01", "April 1, 2026", "April 1, 2026"),
+        ("en-GB", "Europe/London", "2026-03-10T14:00:00Z", "10 March 2026", "10 March 2026, 14:00"),
         ("xx", None, "2026-03-10T14:00:00+01:00", "March 10, 2026", "March 10, 2026, 1:00\u202fPM UTC"),
     ],
 )
-def test_dates_read_in_the_customers_language_and_zone(
+def test_dates_read_in_the_language_of_the_message_and_the_zone_of_the_customer(
     tmp_path: Path, locale: str, zone: str | None, value: str, date: str, moment: str
 ) -> None:
     templates = made(tmp_path, text="{{ traits.when|date }};{{ traits.when|datetime }}")
@@ -236,17 +239,17 @@ def test_check_names_every_template_that_is_wrong(tmp_path: Path) -> None:
         "intro/sample.json": '{"sesion": {}}',
         "third/subject.txt.j2": "x",
     }
-    problems = "\n".join(check_templates(write_files(tmp_path, FILES | files)))
-    assert "template welcome: _layout/base.html.j2:9: links.preferences is missing" in problems
-    assert "template intro: intro/sample.json: 'sesion' is not among" in problems
-    assert "template third: third/body.txt.j2: the file is missing" in problems
+    problems = "\n".join(map(str, check_templates(write_files(tmp_path, FILES | files))))
+    assert "templates/_layout/base.html.j2:9: links.preferences is missing" in problems
+    assert "templates/intro/sample.json: 'sesion' is not among" in problems
+    assert "templates/third/body.txt.j2: the file is missing" in problems
 
 
 def test_check_lints_the_page(tmp_path: Path) -> None:
     files = {"welcome/body.html.j2": "<html><body><img src=x><a href='http://a.example'>a</a></body></html>"}
     problems = check_templates(write_files(tmp_path, FILES | files))
-    assert problems == [
-        "template welcome: <html> has no lang",
-        "template welcome: an <img> has no alt text",
-        "template welcome: a link does not begin with https://: 'http://a.example'",
+    assert [str(problem) for problem in problems] == [
+        "templates/welcome/body.html.j2: <html> has no lang",
+        "templates/welcome/body.html.j2: an <img> has no alt text",
+        "templates/welcome/body.html.j2: a link does not begin with https://: 'http://a.example'",
     ]
