@@ -18,11 +18,9 @@ from firstmile.errors import LinkRefused, StoreAway
 from firstmile.links import Links, Target
 from firstmile.links import Purpose as LinkPurpose
 from firstmile.service import Preferences, Question, Service
-from firstmile.web import texts
-from firstmile.web.problems import Refused
+from firstmile.web import forms, texts
 from firstmile.web.rendering import Pages
 
-MAX_FORM_BYTES = 64_000
 _READ = ["GET", "HEAD"]
 _logger = logging.getLogger(__name__)
 
@@ -83,7 +81,7 @@ class _Desk:
             question = await self._question(request, token, purpose)
             if isinstance(question, Response):
                 return question
-            language = _language(request, question.locale)
+            language = forms.language(request, question.locale)
             sent = await _sent(request, question)
             words = texts.LANGUAGES[language]
             asked = "answer" if question.kind == "checkin" else "score"
@@ -110,7 +108,7 @@ class _Desk:
         target = self._target(request, token, purpose)
         if isinstance(target, Response):
             return target
-        language = _language(request, None)
+        language = forms.language(request, None)
         try:
             return await self._service.question(target)
         except LinkRefused:
@@ -129,7 +127,7 @@ class _Desk:
         comment: str | None = None,
         wrong: str | None = None,
     ) -> Response:
-        language = _language(request, question.locale)
+        language = forms.language(request, question.locale)
         values: dict[str, Any] = {
             "action": request.url.path,
             "answered": question.answered is not None,
@@ -162,12 +160,12 @@ class _Desk:
         chosen = await self._chosen(request, token)
         if isinstance(chosen, Response):
             return chosen
-        form = await _form(request)
+        form = await forms.fields(request)
         one_click = form.get("List-Unsubscribe") == "One-Click"
         choice = "stop" if one_click else form.get("choice")
         if choice not in ("stop", "resume"):
             return self._choices(request, chosen)
-        language = _language(request, chosen.locale)
+        language = forms.language(request, chosen.locale)
         try:
             await self._service.answers.choose(chosen, stop=choice == "stop")
         except LinkRefused:
@@ -181,7 +179,7 @@ class _Desk:
         target = self._target(request, token, "preferences")
         if isinstance(target, Response):
             return target
-        language = _language(request, None)
+        language = forms.language(request, None)
         try:
             return await self._service.preferences(target)
         except LinkRefused:
@@ -190,7 +188,7 @@ class _Desk:
             return self._away(language, error)
 
     def _choices(self, request: Request, chosen: Preferences, done: str | None = None) -> Response:
-        language = _language(request, chosen.locale)
+        language = forms.language(request, chosen.locale)
         return self._pages.render(
             "preferences.html.j2", language, action=request.url.path, stopped=chosen.stopped, done=done
         )
@@ -201,30 +199,15 @@ class _Desk:
         try:
             return self._links.read(token, purpose)
         except LinkRefused:
-            return self._pages.message(_language(request, None), "broken", 404)
+            return self._pages.message(forms.language(request, None), "broken", 404)
 
     def _away(self, language: str, error: StoreAway) -> Response:
         _logger.error("a customer's page could not be answered: %s", error)
         return self._pages.message(language, "unavailable", 503)
 
 
-def _language(request: Request, locale: str | None) -> str:
-    return texts.language(locale, request.headers.get("accept-language"))
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form, texts only. Raises `Refused` for a body too large, or of no known size."""
-    length = request.headers.get("content-length", "")
-    if not length.isdigit():
-        raise Refused(411, "length-required", "send the length of the form (Content-Length)")
-    if int(length) > MAX_FORM_BYTES:
-        raise Refused(413, "too-large", f"a form has at most {MAX_FORM_BYTES} bytes")
-    async with request.form(max_files=0, max_fields=20) as form:
-        return {name: value for name, value in form.items() if isinstance(value, str)}
-
-
 async def _sent(request: Request, question: Question) -> _Sent:
-    form = await _form(request)
+    form = await forms.fields(request)
     return _Sent(
         score=_in_scale(question, form.get("score")),
         answer=_answer(form.get("answer")) if question.kind == "checkin" else None,
