@@ -108,6 +108,20 @@ class LinkRefused(FirstmileError):
     """The link is not one of ours, or it has been changed."""
 
 
+class KeyRefused(FirstmileError):
+    """The API key opens nothing."""
+
+
+class TooManyAttempts(FirstmileError):
+    """Too many wrong keys came from one place; `retry_after` is in seconds."""
+
+    retryable = True
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"{message}: wait {retry_after} seconds")
+
+
 class TemporalAway(FirstmileError):
     """Temporal does not answer."""
 

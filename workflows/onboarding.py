@@ -39,9 +39,10 @@ from firstmile.contracts import (
     Kept,
     Start,
 )
-from firstmile.journey import commands
+from firstmile.journey import commands, foresight
 from firstmile.journey.calendar import Calendar
 from firstmile.journey.engine import Engine, enrol
+from firstmile.journey.foresight import Foreseen
 from firstmile.journey.inputs import Command, CommandRejected, Effect, Event, Outcome, Subject
 from firstmile.journey.instants import Instant
 from firstmile.journey.journal import View
@@ -146,6 +147,11 @@ class Onboarding:
         """A live look at where the customer stands; what people usually want is in the store."""
         return self._running().view()
 
+    @workflow.query
+    def foresee(self, name: str, given: CommandRequest, at: Instant) -> Foreseen:
+        """What a command would do at a real instant; nothing changes."""
+        return foresight.foresee(self._running(), self._asked(name, given), self._clock.journey(at))
+
     def _command(self, name: str, args: Sequence[RawValue]) -> Command:
         try:
             given = (
@@ -155,6 +161,9 @@ class Onboarding:
             )
         except Exception as error:
             raise CommandRejected(f"the arguments of '{name}' cannot be read") from error
+        return self._asked(name, given)
+
+    def _asked(self, name: str, given: CommandRequest) -> Command:
         return Command(
             command=name,  # type: ignore[arg-type]  # `commands.check` refuses an unknown one
             actor=given.actor,

@@ -16,9 +16,11 @@ from firstmile.journey.journal import View
 from firstmile.links import Target
 from firstmile.publishing import Publishing, publish
 from firstmile.service.answers import Answers, Preferences, Question
-from firstmile.service.commanding import Commanding, Done
+from firstmile.service.auditing import Auditing
+from firstmile.service.commanding import Commanding, Done, Foresight
 from firstmile.service.enrolling import STALE, Enrolled, Enrolling, Swept
 from firstmile.service.events import EventOutcome, Events, ProductEvent
+from firstmile.service.keys import Keys
 from firstmile.service.premises import Premises, clock
 from firstmile.service.standing import FoundPage, Reading, Standing
 from firstmile.settings import Settings
@@ -47,7 +49,13 @@ class Service:
         self._enrolling = Enrolling(self._premises, events)
         self._commanding = Commanding(self._premises)
         self._reading = Reading(self._premises)
+        self.keys = Keys(self._premises)
+        self.auditing = Auditing(self._premises)
         self.answers = Answers(self._premises, events)
+
+    def now(self) -> datetime:
+        """The time by this service's clock."""
+        return self._premises.now()
 
     # Signing up
 
@@ -71,23 +79,27 @@ class Service:
         """Carry out an operator's command (see `Commanding.command`)."""
         return await self._commanding.command(subject, name, request, key=key)
 
+    async def foresee(self, subject: str, name: str, request: CommandRequest) -> Foresight:
+        """What a command would do (see `Commanding.foresee`)."""
+        return await self._commanding.foresee(subject, name, request)
+
     async def hold(
         self, scope: str, value: str | None, *, reason: str, actor: str, until: datetime | None = None
     ) -> Hold:
         """Let messages wait, with Temporal or without."""
         return await self._commanding.hold(scope, value, reason=reason, actor=actor, until=until)
 
-    async def release(self, scope: str, value: str | None, *, actor: str) -> int:
+    async def release(self, scope: str, value: str | None, *, actor: str, reason: str | None = None) -> int:
         """Let messages go out again. Returns how many holds were released."""
-        return await self._commanding.release(scope, value, actor=actor)
+        return await self._commanding.release(scope, value, actor=actor, reason=reason)
 
     async def holds(self) -> list[Hold]:
         """The holds in force."""
         return await self._commanding.holds()
 
-    async def put_person(self, person: Person) -> None:
+    async def put_person(self, person: Person, *, actor: str | None = None) -> None:
         """Make a person known, or change one."""
-        await self._commanding.put_person(person)
+        await self._commanding.put_person(person, actor=actor)
 
     async def people(self) -> list[Member]:
         """Everybody who is known, with their load."""

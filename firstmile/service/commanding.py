@@ -8,40 +8,63 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
-from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.client import (
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from firstmile.contracts import CommandRequest, CommandResult
+from firstmile import callers
+from firstmile.contracts import Clock, CommandRequest, CommandResult
 from firstmile.errors import (
     CommandMalformed,
     CommandRejected,
+    FirstmileError,
     Flaw,
     JourneyOver,
     NotConfirmed,
+    StoreAway,
     TemporalAway,
     UnknownCustomer,
 )
+from firstmile.journey import foresight
+from firstmile.journey.calendar import Calendar
+from firstmile.journey.foresight import Foreseen
 from firstmile.journey.inputs import COMMANDS
-from firstmile.journey.instants import format_instant
-from firstmile.journey.journal import FINISHED
+from firstmile.journey.instants import format_instant, from_datetime
+from firstmile.journey.journal import FINISHED, View
 from firstmile.journey.problems import unknown
-from firstmile.service.premises import Premises, is_not_found, temporal_errors
-from firstmile.store import enrolments, holds, journal, owners, tasks, views
+from firstmile.journey.slices import cut
+from firstmile.service.auditing import changes, facts_of
+from firstmile.service.premises import PATIENCE, Premises, is_not_found, no_worker, temporal_errors
+from firstmile.store import audit, enrolments, holds, journal, owners, profiles, tasks, views
+from firstmile.store.audit import Deed
 from firstmile.store.enrolments import Enrolment
 from firstmile.store.holds import Hold, Scope
 from firstmile.store.owners import Member, Person
 
+_logger = logging.getLogger(__name__)
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between attempts at a workflow that is not ready."""
 
 ANSWERED_WITHIN = timedelta(seconds=15)
 """How long a command may wait for a worker to carry it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """What a command would do: `changes` in plain words, times in the customer's zone."""
+
+    changes: list[str]
+    found: Foreseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +89,65 @@ class Commanding:
         Raises `CommandRejected` with the reason, `UnknownCustomer`, `JourneyOver`, or a retryable error
         (`NotConfirmed`: it may still be carried out).
         """
-        name = name.replace("-", "_")
-        if name not in COMMANDS:
-            shown = [one.replace("_", "-") for one in COMMANDS]
-            raise CommandMalformed([Flaw("command", unknown("command", name.replace("_", "-"), shown))])
+        name = _known(name)
+        async with self._premises.reading() as db:
+            row = await enrolments.latest(db, subject)
+            if row is None:
+                raise UnknownCustomer(subject)
+            customer = await views.get(db, subject, row.number)
+            owner_is_known = request.owner is None or await owners.person(db, request.owner) is not None
+        deed = self._deed(row, name, request, None if customer is None else customer.view)
+        async with self._premises.writing() as tx:
+            await audit.record(tx, deed)
         try:
-            done = await self._carry_out(subject, name, request, key)
-        except (CommandRejected, JourneyOver):
-            self._premises.count("commands_total", {"command": name, "outcome": "rejected"})
+            done = await self._carry_out(row, name, request, key, owner_is_known)
+        except (CommandRejected, JourneyOver) as rejected:
+            await self._end(replace(deed, outcome="rejected", detail=str(rejected)))
             raise
-        self._premises.count("commands_total", {"command": name, "outcome": "done"})
+        except FirstmileError as error:
+            await self._end(replace(deed, outcome="failed", detail=str(error)))
+            raise
+        view = None if done.result is None else done.result.view
+        before, after = changes(deed.before, None if view is None else facts_of(view))
+        await self._end(replace(deed, outcome="done", before=before, after=after))
         return done
+
+    async def foresee(self, subject: str, name: str, request: CommandRequest) -> Foresight:
+        """What a command would do, asked of the customer's workflow: nothing changes.
+
+        Raises what `command` raises.
+        """
+        name = _known(name)
+        async with self._premises.reading() as db:
+            row = await enrolments.latest(db, subject)
+            owner_is_known = request.owner is None or await owners.person(db, request.owner) is not None
+            profile = await profiles.get(db, subject)
+        if row is None:
+            raise UnknownCustomer(subject)
+        if name == "assign" and not owner_is_known:
+            raise CommandRejected(f"nobody is known as '{request.owner}'")
+        try:
+            with temporal_errors(), no_worker():
+                found: Foreseen = await self._premises.workflow(subject).query(
+                    "foresee",
+                    args=[name, request, from_datetime(self._premises.now())],
+                    result_type=Foreseen,
+                    rpc_timeout=PATIENCE,
+                )
+        except WorkflowQueryFailedError as failed:
+            raise NotConfirmed(f"the workflow did not answer: {failed}") from failed
+        except RPCError as error:
+            if not is_not_found(error):
+                raise
+            raise await self._nobody_there(row) from error
+        if found.rejected is not None:
+            raise CommandRejected(found.rejected)
+        clock = Clock(from_datetime(row.enrolled_at), row.speed)
+        now = clock.journey(from_datetime(self._premises.now()))
+        times = [at for at in (now, *(one.due for one in found.entries)) if at is not None]
+        zone = (profile.timezone if profile is not None else None) or "UTC"
+        calendar = Calendar(await asyncio.to_thread(cut, zone, min(times), max(times)))
+        return Foresight(foresight.words(found, calendar, now), found)
 
     async def hold(
         self, scope: str, value: str | None, *, reason: str, actor: str, until: datetime | None = None
@@ -86,14 +157,21 @@ class Commanding:
         if not reason.strip():
             raise CommandMalformed([Flaw("reason", "a hold needs a reason: others will want to know why")])
         now = self._premises.now()
+        if until is not None and until <= now:
+            raise CommandMalformed([Flaw("until", "it lies in the past")])
         async with self._premises.writing() as tx:
-            return await holds.place(tx, place, value, reason=reason, actor=actor, now=now, until=until)
+            held = await holds.place(tx, place, value, reason=reason, actor=actor, now=now, until=until)
+            await audit.record(tx, self._store_deed("hold", actor, _place(scope, value), reason))
+            return held
 
-    async def release(self, scope: str, value: str | None, *, actor: str) -> int:
+    async def release(self, scope: str, value: str | None, *, actor: str, reason: str | None = None) -> int:
         """Let messages go out again. Returns how many holds were released."""
         place = _scope(scope, value)
         async with self._premises.writing() as tx:
-            return await holds.release(tx, place, value, actor=actor, now=self._premises.now())
+            released = await holds.release(tx, place, value, actor=actor, now=self._premises.now())
+            if released:
+                await audit.record(tx, self._store_deed("release", actor, _place(scope, value), reason))
+            return released
 
     async def holds(self) -> list[Hold]:
         """The holds in force."""
@@ -102,7 +180,7 @@ class Commanding:
 
     # People
 
-    async def put_person(self, person: Person) -> None:
+    async def put_person(self, person: Person, *, actor: str | None = None) -> None:
         """Make a person known, or change one: `assign` steps choose from those of a team who are active."""
         flaws = [
             Flaw(name, "a text without blanks was expected")
@@ -115,6 +193,7 @@ class Commanding:
             raise CommandMalformed(flaws)
         async with self._premises.writing() as tx:
             await owners.put(tx, person)
+            await audit.record(tx, self._store_deed("person", actor or "somebody", person.id, None))
 
     async def people(self) -> list[Member]:
         """Everybody who is known, with how many unfinished customers they own."""
@@ -123,12 +202,9 @@ class Commanding:
 
     # Carrying out
 
-    async def _carry_out(self, subject: str, name: str, request: CommandRequest, key: str | None) -> Done:
-        async with self._premises.reading() as db:
-            row = await enrolments.latest(db, subject)
-            owner_is_known = request.owner is None or await owners.person(db, request.owner) is not None
-        if row is None:
-            raise UnknownCustomer(subject)
+    async def _carry_out(
+        self, row: Enrolment, name: str, request: CommandRequest, key: str | None, owner_is_known: bool
+    ) -> Done:
         if name == "complete" and (request.step or "").endswith(tasks.HELP):
             return await self._complete_help(row, request)
         if name == "assign" and not owner_is_known:
@@ -137,6 +213,48 @@ class Commanding:
         if name == "assign":
             await self._reassign(row, request)
         return Done(name, result)
+
+    def _store_deed(self, action: str, actor: str, target: str, reason: str | None) -> Deed:
+        """What is done in the store alone, in the transaction that writes it."""
+        caller = callers.current()
+        return Deed(
+            at=self._premises.now(),
+            actor=actor,
+            action=action,
+            outcome="done",
+            request=uuid.uuid4().hex if caller is None else caller.request,
+            key=None if caller is None else caller.key,
+            subject=target.removeprefix("customer ") if target.startswith("customer ") else None,
+            target=target,
+            reason=reason,
+        )
+
+    def _deed(self, row: Enrolment, name: str, request: CommandRequest, view: View | None) -> Deed:
+        caller = callers.current()
+        return Deed(
+            at=self._premises.now(),
+            actor=request.actor or "somebody",
+            action=name,
+            outcome="asked",
+            request=uuid.uuid4().hex if caller is None else caller.request,
+            key=None if caller is None else caller.key,
+            subject=row.subject,
+            enrolment=row.number,
+            target=request.step,
+            reason=request.reason,
+            before=None if view is None else facts_of(view),
+        )
+
+    async def _end(self, deed: Deed) -> None:
+        """Write down and count what came of a command. That it was asked for is written already."""
+        outcome = "done" if deed.outcome == "done" else "rejected"
+        try:
+            async with self._premises.writing() as tx:
+                await audit.record(tx, replace(deed, at=self._premises.now()))
+                if deed.outcome != "failed":
+                    tx.tallies.count("commands_total", {"command": deed.action, "outcome": outcome})
+        except StoreAway as error:
+            _logger.error("what came of '%s' could not be written down: %s", deed.action, error)
 
     async def _update(
         self, row: Enrolment, name: str, request: CommandRequest, key: str | None
@@ -220,6 +338,10 @@ class Commanding:
                     await tasks.hand_over(tx, task.key, to)
 
 
+def _place(scope: str, value: str | None) -> str:
+    return scope if value is None else f"{scope} {value}"
+
+
 def _scope(scope: str, value: str | None) -> Scope:
     scopes: dict[str, Scope] = {one: one for one in get_args(Scope)}
     if scope not in scopes:
@@ -228,6 +350,34 @@ def _scope(scope: str, value: str | None) -> Scope:
         wanted = "has no value" if value is not None else f"needs a value: which {scope}"
         raise CommandMalformed([Flaw("value", f"a hold on {scope} {wanted}")])
     return scopes[scope]
+
+
+def hold_as_json(hold: Hold) -> dict[str, Any]:
+    """A hold as plain values."""
+    until = None if hold.until is None else format_instant(from_datetime(hold.until))
+    return {
+        "id": hold.id,
+        "scope": hold.scope,
+        "value": hold.value,
+        "reason": hold.reason,
+        "actor": hold.actor,
+        "since": format_instant(from_datetime(hold.since)),
+        "until": until,
+    }
+
+
+def foreseen_as_json(found: Foresight) -> dict[str, Any]:
+    """What a command would do, as plain values."""
+    starts = [{"step": one.step, "kind": one.kind, "purpose": one.purpose} for one in found.found.starts]
+    return {"dry_run": True, "changes": found.changes, "starts": starts}
+
+
+def _known(name: str) -> str:
+    name = name.replace("-", "_")
+    if name not in COMMANDS:
+        shown = [one.replace("_", "-") for one in COMMANDS]
+        raise CommandMalformed([Flaw("command", unknown("command", name.replace("_", "-"), shown))])
+    return name
 
 
 def _update_id(row: Enrolment, name: str, key: str) -> str:

@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from firstmile.connection import LOST, store_errors
 from firstmile.contracts import Finished
-from firstmile.errors import TemporalAway
+from firstmile.errors import NotConfirmed, TemporalAway
 from firstmile.publishing import Shelf
 from firstmile.settings import Settings
 from firstmile.store.database import Database, Reading, Writing
@@ -104,3 +104,15 @@ def temporal_errors() -> Iterator[None]:
 def is_not_found(error: RPCError) -> bool:
     """Whether there is no such workflow, or it is closed."""
     return error.status == RPCStatusCode.NOT_FOUND
+
+
+@contextmanager
+def no_worker() -> Iterator[None]:
+    """Turn a query that nobody answered into `NotConfirmed`."""
+    try:
+        yield
+    except RPCError as error:
+        # Which of the two it is depends on whether the server's clock or ours was quicker.
+        if error.status not in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
+            raise
+        raise NotConfirmed("no worker answered in time: is one running?") from error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from temporalio.client import WorkflowQueryFailedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from firstmile.contracts import Clock
 from firstmile.errors import JourneyOver, NotConfirmed, UnknownCustomer
@@ -20,7 +19,7 @@ from firstmile.journey.journal import Entry, View
 from firstmile.journey.outlook import Row, outlook
 from firstmile.journey.route import Route
 from firstmile.journey.slices import cut
-from firstmile.service.premises import PATIENCE, Premises, is_not_found, temporal_errors
+from firstmile.service.premises import PATIENCE, Premises, is_not_found, no_worker, temporal_errors
 from firstmile.store import enrolments, journal, owners, profiles, tasks, views
 from firstmile.store.enrolments import Enrolment
 from firstmile.store.owners import Person
@@ -126,7 +125,7 @@ class Reading:
     async def live(self, subject: str) -> View:
         """The workflow's own answer, now: for checks, not for pages."""
         try:
-            with temporal_errors(), _no_worker():
+            with temporal_errors(), no_worker():
                 found: View = await self._premises.workflow(subject).query(
                     "view", result_type=View, rpc_timeout=PATIENCE
                 )
@@ -162,17 +161,6 @@ class Reading:
         """How many customers there are by segment, status and stage."""
         async with self._premises.reading() as db:
             return await views.counts(db)
-
-
-@contextmanager
-def _no_worker() -> Iterator[None]:
-    try:
-        yield
-    except RPCError as error:
-        # Which of the two it is depends on whether the server's clock or ours was quicker.
-        if error.status not in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
-            raise
-        raise NotConfirmed("no worker answered in time: is one running?") from error
 
 
 def as_json(standing: Standing) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from sqlalchemy import BindParameter, ColumnElement, and_, func, or_, select, update
 
@@ -12,6 +12,7 @@ from firstmile.store.database import AnyRow, Reading, Writing
 from firstmile.store.tables import holds
 
 Scope = Literal["everything", "segment", "template", "customer"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 
 @dataclass(slots=True, frozen=True)

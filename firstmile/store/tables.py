@@ -351,3 +351,43 @@ parked: Final = Table(
     Column("properties", JSON, nullable=False),
     Column("parked_at", Moment, nullable=False, index=True),
 )
+
+# ---- who may do what, and who did ------------------------------------------------------------------------
+
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    Column("id", KEY, primary_key=True),
+    Column("name", FreeText, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("secret_hash", KEY, nullable=False),
+    # After a rotation the former secret still opens for a while.
+    Column("former_hash", KEY),
+    Column("former_until", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", FreeText, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    Column("last_used_at", Moment),
+)
+
+# Only ever added to. What was asked for and what came of it are two rows of one `request`.
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("at", Moment, nullable=False, index=True),
+    Column("actor", FreeText, nullable=False),
+    Column("key", KEY),
+    Column("action", WORD, nullable=False),
+    Column("outcome", WORD, nullable=False),
+    Column("subject", NAME),
+    Column("enrolment", Integer),
+    Column("target", FreeText),
+    Column("reason", FreeText),
+    Column("detail", FreeText),
+    Column("before", JSON),
+    Column("after", JSON),
+    Column("request", KEY, nullable=False, index=True),
+    Index(None, "subject", "number"),
+)

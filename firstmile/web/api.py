@@ -9,15 +9,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from firstmile import bodies, signup
+from firstmile import bodies, callers, signup
+from firstmile.callers import Caller, Scope
 from firstmile.contracts import CommandRequest
 from firstmile.errors import CommandMalformed, EventRefused, FirstmileError, Flaw
 from firstmile.journey.inputs import COMMANDS
 from firstmile.journey.instants import parse_instant
 from firstmile.journey.problems import unknown
 from firstmile.service import Service, events
+from firstmile.service.commanding import foreseen_as_json
 from firstmile.service.standing import as_json, listed_as_json, view_as_json
 from firstmile.web import guard, problems, schemas
+from firstmile.web.guard import Door
 
 MAX_EVENTS = 1_000
 MAX_EVENTS_BYTES = 2_000_000
@@ -26,11 +29,14 @@ _AT_ONCE = 16
 """Events of one call that are passed on at the same time."""
 
 
-def router(service: Service) -> APIRouter:
-    """The routes under `/v1`."""
-    found = APIRouter(prefix="/v1", dependencies=[Depends(guard.key_required(service.settings))])
+def router(service: Service, door: Door) -> APIRouter:
+    """The routes of customers and events under `/v1`, each with the scope it needs."""
+    found = APIRouter(prefix="/v1")
 
-    @found.post("/onboardings", **schemas.SIGN_UP)
+    def needs(scope: Scope) -> list[Any]:
+        return [Depends(door.needs(scope))]
+
+    @found.post("/onboardings", dependencies=needs("signup"), **schemas.SIGN_UP)
     async def sign_up(request: Request) -> Response:
         """Sign a customer up. The same body again gets the same answer; another under the same id, 409."""
         body = await guard.json_of(request, signup.MAX_BYTES)
@@ -38,7 +44,7 @@ def router(service: Service) -> APIRouter:
         status = 202 if enrolled.outcome == "started" else 200
         return JSONResponse(enrolled.response, status, {"Location": enrolled.response["status_url"]})
 
-    @found.get("/onboardings", **schemas.FIND)
+    @found.get("/onboardings", dependencies=needs("read"), **schemas.FIND)
     async def find(
         segment: Annotated[str | None, Query(max_length=64)] = None,
         status: Annotated[str | None, Query(max_length=40)] = None,
@@ -54,7 +60,7 @@ def router(service: Service) -> APIRouter:
         listed = [listed_as_json(one) for one in page.customers]
         return JSONResponse({"onboardings": listed, "next": page.cursor})
 
-    @found.get("/onboardings/{id}", **schemas.STATUS)
+    @found.get("/onboardings/{id}", dependencies=needs("read"), **schemas.STATUS)
     async def status(id: str, live: bool = False) -> Response:
         """Where a customer stands: what was done, and what comes next, when and why.
 
@@ -65,24 +71,33 @@ def router(service: Service) -> APIRouter:
             shown["live"] = view_as_json(await service.live(id))
         return JSONResponse(shown)
 
-    @found.post("/onboardings/{id}/{command}", **schemas.COMMAND)
+    @found.post("/onboardings/{id}/{command}", dependencies=needs("operate"), **schemas.COMMAND)
     async def command(
         id: str,
         command: str,
         request: Request,
+        dry_run: bool = False,
         idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
     ) -> Response:
-        """Give an operator's command: 200 when it is done, 409 with the reason when it was rejected."""
+        """Give an operator's command: 200 when it is done, 409 with the reason when it was rejected.
+
+        With `dry_run` nothing is done: the answer says what would change.
+        """
         name = command.replace("-", "_")
         if name not in COMMANDS:
             shown = [one.replace("_", "-") for one in COMMANDS]
             raise problems.Refused(404, "unknown-command", unknown("command", command, shown))
-        given = await guard.json_of(request, MAX_COMMAND_BYTES) if await _has_body(request) else {}
-        done = await service.command(id, name, command_request(given), key=idempotency_key)
+        given = await guard.json_or_nothing(request, MAX_COMMAND_BYTES)
+        asked = command_request(given, callers.current())
+        if dry_run:
+            return JSONResponse(
+                {"id": id, "command": name, **foreseen_as_json(await service.foresee(id, name, asked))}
+            )
+        done = await service.command(id, name, asked, key=idempotency_key)
         view = None if done.result is None else view_as_json(done.result.view)
         return JSONResponse({"id": id, "command": done.command, "view": view})
 
-    @found.post("/events", **schemas.EVENTS)
+    @found.post("/events", dependencies=needs("events"), **schemas.EVENTS)
     async def post_events(request: Request) -> Response:
         """Pass on one product event, or a list of them; idempotent by `id`.
 
@@ -102,11 +117,6 @@ def router(service: Service) -> APIRouter:
         return JSONResponse({"events": [said for _, said in found]}, worst, headers)
 
     return found
-
-
-async def _has_body(request: Request) -> bool:
-    length = request.headers.get("content-length")
-    return length not in (None, "0") or "transfer-encoding" in request.headers
 
 
 async def _pass_on(service: Service, body: object, slots: asyncio.Semaphore) -> tuple[int, dict[str, Any]]:
@@ -135,8 +145,11 @@ _KINDS: dict[str, tuple[type, str]] = {
 }
 
 
-def command_request(body: object, actor: str = "api") -> CommandRequest:
-    """A command's arguments. Raises `CommandMalformed` with everything that is wrong."""
+def command_request(body: object, caller: Caller | None = None) -> CommandRequest:
+    """A command's arguments. Raises `CommandMalformed` with everything that is wrong.
+
+    Who gave it is the caller; a program with a key of its own may say for whom it does, which is added.
+    """
     if not isinstance(body, dict):
         raise CommandMalformed([Flaw("", "a JSON object was expected")])
     given = {name: value for name, value in body.items() if value is not None}
@@ -161,4 +174,11 @@ def command_request(body: object, actor: str = "api") -> CommandRequest:
     if flaws:
         raise CommandMalformed(flaws)
     assert set(values) <= {field.name for field in fields(CommandRequest)}
-    return CommandRequest(**{"actor": actor, **values})
+    return CommandRequest(**{**values, "actor": actor_of(caller, values.get("actor"))})
+
+
+def actor_of(caller: Caller | None, given: str | None) -> str:
+    """Who the records name."""
+    if caller is None or caller.key is None:
+        return given or guard.API
+    return f"{given} via {caller.actor}" if given else caller.actor

@@ -18,8 +18,10 @@ from fastapi import FastAPI
 from firstmile.errors import FirstmileError
 from firstmile.links import Links
 from firstmile.service import Service
-from firstmile.web import api, operations, pages, problems, schemas
+from firstmile.web import api, keys, operations, pages, problems, schemas
+from firstmile.web.guard import Door
 from firstmile.web.rendering import Pages
+from firstmile.web.requests import Numbered
 
 SWEEP_EVERY = timedelta(seconds=30)
 _logger = logging.getLogger(__name__)
@@ -34,8 +36,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if settings.api_key is None:
-            _logger.warning("no API key is configured (FIRSTMILE_API_KEY): only this machine is answered")
+        with suppress(FirstmileError):
+            if settings.api_key is None and not await service.keys.exist():
+                _logger.warning("there is no API key (`firstmile key create`): only this machine is answered")
         sweeping = None if sweep_every is None else asyncio.create_task(_sweep(service, sweep_every))
         yield
         if sweeping is not None:
@@ -56,8 +59,11 @@ def create_app(
         lifespan=lifespan,
     )
     problems.install(app)
-    app.include_router(api.router(service))
-    app.include_router(operations.router(service, outgoing))
+    app.add_middleware(Numbered)
+    door = Door(service)
+    app.include_router(api.router(service, door))
+    app.include_router(keys.router(service, door))
+    app.include_router(operations.router(service, outgoing, door))
     links = Links(settings.public_url, settings.link_keys())
     app.include_router(pages.router(service, links, Pages(settings.templates_folder())))
     schemas.install(app)

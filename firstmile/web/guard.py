@@ -1,7 +1,8 @@
 """Who may call the API, and how large a body may be.
 
-One key, compared in constant time. Without a key configured, only this machine is answered: by a loopback
-address and a loopback name (a page elsewhere cannot make a browser say both), and not through a proxy.
+Keys are in the store, each with its scopes; FIRSTMILE_API_KEY is one more that may do everything, to begin
+with. While there is none at all, only this machine is answered: by a loopback address and a loopback name (a
+page elsewhere cannot make a browser say both), and not through a proxy.
 """
 
 from __future__ import annotations
@@ -9,14 +10,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Request
 
-from firstmile import bodies
-from firstmile.settings import Settings
+from firstmile import bodies, callers
+from firstmile.callers import Caller, Scope
+from firstmile.errors import KeyRefused
+from firstmile.service import Service
+from firstmile.web import requests
 from firstmile.web.problems import Refused
+
+API = "api"
+"""Who calls with FIRSTMILE_API_KEY, or from this machine without a key."""
 
 JSON_TYPES = frozenset(
     {"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"}
@@ -37,37 +45,55 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def key_required(settings: Settings) -> Callable[[Request], None]:
-    """The dependency of every call of the API."""
+class Door:
+    """Who may come in, and for what."""
 
-    def check(request: Request) -> None:
-        if settings.api_key is None:
-            if not _is_this_machine(request):
+    def __init__(self, service: Service) -> None:
+        self._keys = service.keys
+        self._bootstrap = service.settings.api_key
+
+    def needs(self, scope: Scope) -> Callable[[Request], Awaitable[None]]:
+        """The dependency of a call: a caller with this scope, who is from then on `callers.current()`."""
+
+        async def check(request: Request) -> None:
+            caller = await self._caller(request)
+            if not caller.may(scope):
+                held = ", ".join(sorted(caller.scopes)) or "none"
                 raise Refused(
-                    403,
-                    "forbidden",
-                    "no API key is configured (FIRSTMILE_API_KEY), so only this machine is answered",
+                    403, "scope-missing", f"this needs a key with the scope '{scope}'; this one has: {held}"
                 )
-        elif not _has_key(request, settings.api_key.get_secret_value()):
+            callers.enter(caller)
+
+        return check
+
+    def inside_or(self, scope: Scope) -> Callable[[Request], Awaitable[None]]:
+        """The dependency of the metrics: whoever has a key with this scope, or scrapes from inside."""
+        with_key = self.needs(scope)
+
+        async def check(request: Request) -> None:
+            if not _is_inside(request):
+                await with_key(request)
+
+        return check
+
+    async def _caller(self, request: Request) -> Caller:
+        id = requests.id_of(request.scope)
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        token = given.strip() if scheme.lower() == "bearer" else ""
+        if token and self._bootstrap is not None and _same(token, self._bootstrap.get_secret_value()):
+            return Caller(API, request=id)
+        if token and (self._bootstrap is not None or await self._keys.exist()):
+            address = request.client.host if request.client is not None else ""
+            return replace(await self._keys.caller(token, address), request=id)
+        if self._bootstrap is not None or await self._keys.exist():
+            raise KeyRefused("send the API key as `Authorization: Bearer …`")
+        if not _is_this_machine(request):
             raise Refused(
-                401,
-                "unauthorized",
-                "send the API key as `Authorization: Bearer …`",
-                {"WWW-Authenticate": "Bearer"},
+                403,
+                "forbidden",
+                "there is no API key yet (`firstmile key create`), so only this machine is answered",
             )
-
-    return check
-
-
-def key_or_inside(settings: Settings) -> Callable[[Request], None]:
-    """The dependency of the metrics: whoever has the key, or scrapes from inside."""
-    with_key = key_required(settings)
-
-    def check(request: Request) -> None:
-        if not _is_inside(request):
-            with_key(request)
-
-    return check
+        return Caller(API, request=id)
 
 
 async def body_of(request: Request, limit: int) -> bytes:
@@ -89,11 +115,17 @@ async def json_of(request: Request, limit: int) -> Any:
     return bodies.parse(await body_of(request, limit))
 
 
-def _has_key(request: Request, key: str) -> bool:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+async def json_or_nothing(request: Request, limit: int) -> Any:
+    """The body as strict JSON; an empty object where there is none."""
+    length = request.headers.get("content-length")
+    if length not in (None, "0") or "transfer-encoding" in request.headers:
+        return await json_of(request, limit)
+    return {}
+
+
+def _same(given: str, key: str) -> bool:
     # Digests, so that the time taken does not even tell the length.
-    same = hmac.compare_digest(_digest(given.strip()), _digest(key))
-    return scheme.lower() == "bearer" and same
+    return hmac.compare_digest(_digest(given), _digest(key))
 
 
 def _digest(text: str) -> bytes:

@@ -11,21 +11,22 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from firstmile.errors import StoreAway
 from firstmile.service import Service
 from firstmile.store.metrics import Snapshot
-from firstmile.web import guard, problems
+from firstmile.web import problems
 from firstmile.web.exposition import PREFIX, exposition
+from firstmile.web.guard import Door
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _logger = logging.getLogger(__name__)
 
 
-def router(service: Service, client: httpx.AsyncClient) -> APIRouter:
+def router(service: Service, client: httpx.AsyncClient, door: Door) -> APIRouter:
     """The routes `/metrics`, `/healthz` and `/readyz`. `client` fetches a worker's own metrics."""
     found = APIRouter(tags=["operations"])
     core = service.settings.core_metrics_url
 
     @found.get(
         "/metrics",
-        dependencies=[Depends(guard.key_or_inside(service.settings))],
+        dependencies=[Depends(door.inside_or("read"))],
         response_class=PlainTextResponse,
     )
     async def metrics() -> Response:

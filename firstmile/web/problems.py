@@ -53,6 +53,8 @@ KINDS: dict[type[Exception], Kind] = {
     errors.SignUpRefused: Kind(422, "sign-up-refused", "The sign-up was refused"),
     errors.EventRefused: Kind(422, "event-refused", "The event was refused"),
     errors.CommandMalformed: Kind(422, "command-malformed", "The command was refused"),
+    errors.KeyRefused: Kind(401, "unauthorized", "A key is needed"),
+    errors.TooManyAttempts: Kind(429, "too-many-attempts", "Too many wrong keys"),
     errors.TemporalAway: Kind(503, "temporal-away", "Temporal does not answer"),
     errors.StoreAway: Kind(503, "store-away", "The store does not answer"),
     errors.NotConfirmed: Kind(504, "not-confirmed", "Nobody has confirmed the command"),
@@ -60,6 +62,7 @@ KINDS: dict[type[Exception], Kind] = {
 _TITLES = {
     "unauthorized": "A key is needed",
     "forbidden": "Not from there",
+    "scope-missing": "The key may not do this",
     "too-large": "The body is too large",
     "length-required": "The length of the body is needed",
     "unsupported-media-type": "Another kind of body is needed",
@@ -137,7 +140,9 @@ def install(app: FastAPI) -> None:
             raise error
         kind, more = of(error)
         retryable = isinstance(error, errors.FirstmileError) and error.retryable
-        headers = {"Retry-After": str(RETRY_AFTER)} if retryable else None
+        headers = {"Retry-After": str(getattr(error, "retry_after", RETRY_AFTER))} if retryable else {}
+        if kind.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
         return response(kind.status, kind.slug, kind.title, headers=headers, **more)
 
     async def refused(request: Request, error: Exception) -> Response:

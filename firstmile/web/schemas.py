@@ -6,8 +6,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from firstmile.callers import ROLES, SCOPES
 from firstmile.journey.inputs import COMMANDS
 from firstmile.signup import SignUp
+from firstmile.store.holds import SCOPES as HOLD_SCOPES
 from firstmile.web.problems import MEDIA_TYPE
 
 _JSON = "application/json"
@@ -30,7 +32,8 @@ def _problem(description: str) -> dict[str, Any]:
 
 _ALWAYS: dict[int | str, Any] = {
     401: _problem("No key, or a wrong one"),
-    403: _problem("No key is configured, and the call comes from elsewhere"),
+    403: _problem("The key has not the scope for this, or there is none and the call comes from elsewhere"),
+    429: _problem("Too many wrong keys came from there: wait for `Retry-After`"),
     422: _problem("Something that was given cannot be taken"),
     503: _problem("Temporal or the store is away: try again"),
 }
@@ -93,6 +96,32 @@ EVENTS = _route(
     {202: _answer("Taken", {"type": "object"})},
     {"oneOf": [_ref("Event"), {"type": "array", "items": _ref("Event"), "maxItems": 1000}]},
 )
+
+
+def _list_of(name: str, item: str, **more: Any) -> dict[str, Any]:
+    items = {"type": "array", "items": _ref(item)}
+    return {"type": "object", "required": [name, *more], "properties": {name: items, **more}}
+
+
+KEYS = _route({200: _answer("All keys", _list_of("keys", "Key"))})
+NEW_KEY = _route({201: _answer("The key, with its token", _ref("Key"))}, _ref("NewKey"))
+ROTATED = _route(
+    {200: _answer("The new token", _ref("Token")), 409: _problem("There is no such active key")},
+    {"type": "object", "additionalProperties": False, "properties": {"grace": {"type": "string"}}},
+    required=False,
+)
+REVOKED = _route(
+    {200: _answer("It opens nothing any more", {"type": "object"}), 409: _problem("There is no such key")},
+    {"type": "object", "additionalProperties": False, "properties": {"reason": _MAYBE_TEXT}},
+    required=False,
+)
+HOLDS = _route({200: _answer("The holds in force", _list_of("holds", "Hold"))})
+HOLD = _route({201: _answer("Messages wait", _ref("Hold"))}, _ref("NewHold"))
+RELEASE = _route(
+    {200: _answer("How many holds were released", {"type": "object", "required": ["released"]})},
+    _ref("Place"),
+)
+AUDIT = _route({200: _answer("Who did what", _list_of("deeds", "Deed", next={"type": ["integer", "null"]}))})
 
 _COMPONENTS: dict[str, Any] = {
     "Problem": {
@@ -201,6 +230,92 @@ _COMPONENTS: dict[str, Any] = {
             "traits": {"type": ["object", "null"]},
             "owner": _MAYBE_TEXT,
             "answer": _MAYBE_TEXT,
+        },
+    },
+    "Key": {
+        "type": "object",
+        "required": ["id", "name", "scopes", "state", "created_at", "created_by"],
+        "properties": {
+            "id": {"type": "string"},
+            "name": {"type": "string"},
+            "scopes": {"type": "array", "items": {"type": "string"}},
+            "state": {"enum": ["active", "expired", "revoked"]},
+            "created_at": _INSTANT,
+            "created_by": {"type": "string"},
+            "expires_at": _MAYBE_INSTANT,
+            "last_used_at": _MAYBE_INSTANT,
+            "token": {"type": "string", "description": "Only when the key is made: nothing shows it again."},
+        },
+    },
+    "NewKey": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["name"],
+        "properties": {
+            "name": {"type": "string", "minLength": 1, "maxLength": 2000},
+            "role": {"enum": [*ROLES, None]},
+            "scopes": {"type": ["array", "null"], "items": {"enum": sorted(SCOPES)}},
+            "expires_in": {"type": ["string", "null"], "examples": ["90 days"]},
+        },
+    },
+    "Token": {
+        "type": "object",
+        "required": ["id", "token"],
+        "properties": {"id": {"type": "string"}, "token": {"type": "string"}},
+    },
+    "Place": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["scope"],
+        "properties": {
+            "scope": {"enum": list(HOLD_SCOPES)},
+            "value": _MAYBE_TEXT,
+            "reason": _MAYBE_TEXT,
+            "actor": _MAYBE_TEXT,
+        },
+    },
+    "NewHold": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["scope", "reason"],
+        "properties": {
+            "scope": {"enum": list(HOLD_SCOPES)},
+            "value": _MAYBE_TEXT,
+            "reason": {"type": "string", "minLength": 1},
+            "until": _MAYBE_INSTANT,
+            "actor": _MAYBE_TEXT,
+        },
+    },
+    "Hold": {
+        "type": "object",
+        "required": ["id", "scope", "value", "reason", "actor", "since", "until"],
+        "properties": {
+            "id": {"type": "integer"},
+            "scope": {"type": "string"},
+            "value": _MAYBE_TEXT,
+            "reason": {"type": "string"},
+            "actor": {"type": "string"},
+            "since": _INSTANT,
+            "until": _MAYBE_INSTANT,
+        },
+    },
+    "Deed": {
+        "type": "object",
+        "required": ["number", "at", "actor", "action", "outcome", "request"],
+        "properties": {
+            "number": {"type": "integer"},
+            "at": _INSTANT,
+            "actor": {"type": "string"},
+            "key": _MAYBE_TEXT,
+            "action": {"type": "string"},
+            "outcome": {"enum": ["asked", "done", "rejected", "failed"]},
+            "subject": _MAYBE_TEXT,
+            "target": _MAYBE_TEXT,
+            "reason": _MAYBE_TEXT,
+            "detail": _MAYBE_TEXT,
+            "before": {"type": ["object", "null"]},
+            "after": {"type": ["object", "null"]},
+            "request": {"type": "string"},
         },
     },
     "Event": {
