@@ -16,6 +16,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from firstmile.journey.instants import Instant
     from firstmile.service import Service
     from firstmile.settings import Settings
 
@@ -35,6 +36,7 @@ def settings_or_exit(*, sends: bool = False) -> Settings:
 
 def call(errand: Callable[[Service], Awaitable[T]]) -> T:
     """Open the service, do something with it, and give what came of it; an error is told, and leaves."""
+    from firstmile.callers import Caller, acting
     from firstmile.errors import CommandMalformed, EventRefused, FirstmileError
     from firstmile.service.opening import opened
 
@@ -42,7 +44,8 @@ def call(errand: Callable[[Service], Awaitable[T]]) -> T:
 
     async def run() -> T:
         async with opened(settings) as service:
-            return await errand(service)
+            with acting(Caller(operator())):
+                return await errand(service)
 
     try:
         return asyncio.run(run())
@@ -63,6 +66,26 @@ def fail(message: object, status: int = 1) -> NoReturn:
 def print_json(value: Any) -> None:
     """One JSON value on one line, for programs."""
     typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def say(as_json: bool, value: dict[str, Any], words: str) -> None:
+    """The same thing for programs, or for people."""
+    if as_json:
+        print_json(value)
+    else:
+        typer.echo(words)
+
+
+def instant(text: str | None, option: str = "--until") -> Instant | None:
+    """The instant that an option names; leaves with 2 if it is none."""
+    from firstmile.journey.instants import parse_instant
+
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def console() -> Console:

@@ -20,6 +20,7 @@ from firstmile.service.auditing import Auditing
 from firstmile.service.commanding import Commanding, Done, Foresight
 from firstmile.service.enrolling import STALE, Enrolled, Enrolling, Swept
 from firstmile.service.events import EventOutcome, Events, ProductEvent
+from firstmile.service.holding import Holding
 from firstmile.service.keys import Keys
 from firstmile.service.premises import Premises, clock
 from firstmile.service.standing import FoundPage, Reading, Standing
@@ -48,6 +49,7 @@ class Service:
         self._events = events
         self._enrolling = Enrolling(self._premises, events)
         self._commanding = Commanding(self._premises)
+        self._holding = Holding(self._premises)
         self._reading = Reading(self._premises)
         self.keys = Keys(self._premises)
         self.auditing = Auditing(self._premises)
@@ -87,23 +89,23 @@ class Service:
         self, scope: str, value: str | None, *, reason: str, actor: str, until: datetime | None = None
     ) -> Hold:
         """Let messages wait, with Temporal or without."""
-        return await self._commanding.hold(scope, value, reason=reason, actor=actor, until=until)
+        return await self._holding.hold(scope, value, reason=reason, actor=actor, until=until)
 
     async def release(self, scope: str, value: str | None, *, actor: str, reason: str | None = None) -> int:
         """Let messages go out again. Returns how many holds were released."""
-        return await self._commanding.release(scope, value, actor=actor, reason=reason)
+        return await self._holding.release(scope, value, actor=actor, reason=reason)
 
     async def holds(self) -> list[Hold]:
         """The holds in force."""
-        return await self._commanding.holds()
+        return await self._holding.holds()
 
     async def put_person(self, person: Person, *, actor: str | None = None) -> None:
         """Make a person known, or change one."""
-        await self._commanding.put_person(person, actor=actor)
+        await self._holding.put_person(person, actor=actor)
 
     async def people(self) -> list[Member]:
         """Everybody who is known, with their load."""
-        return await self._commanding.people()
+        return await self._holding.people()
 
     # Questions
 

@@ -1,4 +1,4 @@
-"""Operators' commands: updates to a customer's workflow, and holds, which need the store alone.
+"""Operators' commands: updates to a customer's workflow, asked for before and after in the audit.
 
 An update is applied at once or rejected with a reason; the call returns when it is done (DESIGN §2.5). What
 reaches a finished customer, or nobody, is answered in words.
@@ -11,8 +11,8 @@ import hashlib
 import logging
 import uuid
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, get_args
+from datetime import timedelta
+from typing import Any
 
 from temporalio.client import (
     WorkflowQueryFailedError,
@@ -45,11 +45,9 @@ from firstmile.journey.problems import unknown
 from firstmile.journey.slices import cut
 from firstmile.service.auditing import changes, facts_of
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, no_worker, temporal_errors
-from firstmile.store import audit, enrolments, holds, journal, owners, profiles, tasks, views
+from firstmile.store import audit, enrolments, journal, owners, profiles, tasks, views
 from firstmile.store.audit import Deed
 from firstmile.store.enrolments import Enrolment
-from firstmile.store.holds import Hold, Scope
-from firstmile.store.owners import Member, Person
 
 _logger = logging.getLogger(__name__)
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -149,57 +147,6 @@ class Commanding:
         calendar = Calendar(await asyncio.to_thread(cut, zone, min(times), max(times)))
         return Foresight(foresight.words(found, calendar, now), found)
 
-    async def hold(
-        self, scope: str, value: str | None, *, reason: str, actor: str, until: datetime | None = None
-    ) -> Hold:
-        """Let messages wait: `everything`, or those of a `segment`, a `template` or a `customer`."""
-        place = _scope(scope, value)
-        if not reason.strip():
-            raise CommandMalformed([Flaw("reason", "a hold needs a reason: others will want to know why")])
-        now = self._premises.now()
-        if until is not None and until <= now:
-            raise CommandMalformed([Flaw("until", "it lies in the past")])
-        async with self._premises.writing() as tx:
-            held = await holds.place(tx, place, value, reason=reason, actor=actor, now=now, until=until)
-            await audit.record(tx, self._store_deed("hold", actor, _place(scope, value), reason))
-            return held
-
-    async def release(self, scope: str, value: str | None, *, actor: str, reason: str | None = None) -> int:
-        """Let messages go out again. Returns how many holds were released."""
-        place = _scope(scope, value)
-        async with self._premises.writing() as tx:
-            released = await holds.release(tx, place, value, actor=actor, now=self._premises.now())
-            if released:
-                await audit.record(tx, self._store_deed("release", actor, _place(scope, value), reason))
-            return released
-
-    async def holds(self) -> list[Hold]:
-        """The holds in force."""
-        async with self._premises.reading() as db:
-            return await holds.active(db, self._premises.now())
-
-    # People
-
-    async def put_person(self, person: Person, *, actor: str | None = None) -> None:
-        """Make a person known, or change one: `assign` steps choose from those of a team who are active."""
-        flaws = [
-            Flaw(name, "a text without blanks was expected")
-            for name, value in (("id", person.id), ("team", person.team))
-            if not value or value.split() != [value]
-        ]
-        if not person.name.strip():
-            flaws.append(Flaw("name", "it is missing: customers read it"))
-        if flaws:
-            raise CommandMalformed(flaws)
-        async with self._premises.writing() as tx:
-            await owners.put(tx, person)
-            await audit.record(tx, self._store_deed("person", actor or "somebody", person.id, None))
-
-    async def people(self) -> list[Member]:
-        """Everybody who is known, with how many unfinished customers they own."""
-        async with self._premises.reading() as db:
-            return await owners.members(db)
-
     # Carrying out
 
     async def _carry_out(
@@ -213,21 +160,6 @@ class Commanding:
         if name == "assign":
             await self._reassign(row, request)
         return Done(name, result)
-
-    def _store_deed(self, action: str, actor: str, target: str, reason: str | None) -> Deed:
-        """What is done in the store alone, in the transaction that writes it."""
-        caller = callers.current()
-        return Deed(
-            at=self._premises.now(),
-            actor=actor,
-            action=action,
-            outcome="done",
-            request=uuid.uuid4().hex if caller is None else caller.request,
-            key=None if caller is None else caller.key,
-            subject=target.removeprefix("customer ") if target.startswith("customer ") else None,
-            target=target,
-            reason=reason,
-        )
 
     def _deed(self, row: Enrolment, name: str, request: CommandRequest, view: View | None) -> Deed:
         caller = callers.current()
@@ -336,34 +268,6 @@ class Commanding:
             for task in await tasks.of(tx, row.subject, row.number):
                 if task.state == "open" and task.owner == before.id:
                     await tasks.hand_over(tx, task.key, to)
-
-
-def _place(scope: str, value: str | None) -> str:
-    return scope if value is None else f"{scope} {value}"
-
-
-def _scope(scope: str, value: str | None) -> Scope:
-    scopes: dict[str, Scope] = {one: one for one in get_args(Scope)}
-    if scope not in scopes:
-        raise CommandMalformed([Flaw("scope", unknown("scope", scope, scopes))])
-    if (value is None) != (scope == "everything"):
-        wanted = "has no value" if value is not None else f"needs a value: which {scope}"
-        raise CommandMalformed([Flaw("value", f"a hold on {scope} {wanted}")])
-    return scopes[scope]
-
-
-def hold_as_json(hold: Hold) -> dict[str, Any]:
-    """A hold as plain values."""
-    until = None if hold.until is None else format_instant(from_datetime(hold.until))
-    return {
-        "id": hold.id,
-        "scope": hold.scope,
-        "value": hold.value,
-        "reason": hold.reason,
-        "actor": hold.actor,
-        "since": format_instant(from_datetime(hold.since)),
-        "until": until,
-    }
 
 
 def foreseen_as_json(found: Foresight) -> dict[str, Any]:

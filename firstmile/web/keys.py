@@ -16,7 +16,7 @@ from firstmile.journey.instants import parse_instant, to_datetime
 from firstmile.journey.problems import unknown
 from firstmile.service import Service
 from firstmile.service.auditing import deed_as_json
-from firstmile.service.commanding import hold_as_json
+from firstmile.service.holding import hold_as_json
 from firstmile.service.keys import key_as_json
 from firstmile.web import guard, problems, schemas
 from firstmile.web.api import actor_of

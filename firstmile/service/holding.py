@@ -1,0 +1,121 @@
+"""What operators do in the store alone: let messages wait, and make people known who can own customers.
+
+None of it needs Temporal: messages can be stopped while it is away.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any, get_args
+
+from firstmile import callers
+from firstmile.errors import CommandMalformed, Flaw
+from firstmile.journey.instants import format_instant, from_datetime
+from firstmile.journey.problems import unknown
+from firstmile.service.premises import Premises
+from firstmile.store import audit, holds, owners
+from firstmile.store.audit import Deed
+from firstmile.store.holds import Hold, Scope
+from firstmile.store.owners import Member, Person
+
+
+class Holding:
+    """The part of the service that holds messages, and knows people."""
+
+    def __init__(self, premises: Premises) -> None:
+        self._premises = premises
+
+    async def hold(
+        self, scope: str, value: str | None, *, reason: str, actor: str, until: datetime | None = None
+    ) -> Hold:
+        """Let messages wait: `everything`, or those of a `segment`, a `template` or a `customer`."""
+        place = _scope(scope, value)
+        if not reason.strip():
+            raise CommandMalformed([Flaw("reason", "a hold needs a reason: others will want to know why")])
+        now = self._premises.now()
+        if until is not None and until <= now:
+            raise CommandMalformed([Flaw("until", "it lies in the past")])
+        async with self._premises.writing() as tx:
+            held = await holds.place(tx, place, value, reason=reason, actor=actor, now=now, until=until)
+            await audit.record(tx, self._store_deed("hold", actor, _place(scope, value), reason))
+            return held
+
+    async def release(self, scope: str, value: str | None, *, actor: str, reason: str | None = None) -> int:
+        """Let messages go out again. Returns how many holds were released."""
+        place = _scope(scope, value)
+        async with self._premises.writing() as tx:
+            released = await holds.release(tx, place, value, actor=actor, now=self._premises.now())
+            if released:
+                await audit.record(tx, self._store_deed("release", actor, _place(scope, value), reason))
+            return released
+
+    async def holds(self) -> list[Hold]:
+        """The holds in force."""
+        async with self._premises.reading() as db:
+            return await holds.active(db, self._premises.now())
+
+    # People
+
+    async def put_person(self, person: Person, *, actor: str | None = None) -> None:
+        """Make a person known, or change one: `assign` steps choose from those of a team who are active."""
+        flaws = [
+            Flaw(name, "a text without blanks was expected")
+            for name, value in (("id", person.id), ("team", person.team))
+            if not value or value.split() != [value]
+        ]
+        if not person.name.strip():
+            flaws.append(Flaw("name", "it is missing: customers read it"))
+        if flaws:
+            raise CommandMalformed(flaws)
+        async with self._premises.writing() as tx:
+            await owners.put(tx, person)
+            await audit.record(tx, self._store_deed("person", actor or "somebody", person.id, None))
+
+    async def people(self) -> list[Member]:
+        """Everybody who is known, with how many unfinished customers they own."""
+        async with self._premises.reading() as db:
+            return await owners.members(db)
+
+    def _store_deed(self, action: str, actor: str, target: str, reason: str | None) -> Deed:
+        """What is done in the store alone, in the transaction that writes it."""
+        caller = callers.current()
+        return Deed(
+            at=self._premises.now(),
+            actor=actor,
+            action=action,
+            outcome="done",
+            request=uuid.uuid4().hex if caller is None else caller.request,
+            key=None if caller is None else caller.key,
+            subject=target.removeprefix("customer ") if target.startswith("customer ") else None,
+            target=target,
+            reason=reason,
+        )
+
+
+def _place(scope: str, value: str | None) -> str:
+    return scope if value is None else f"{scope} {value}"
+
+
+def _scope(scope: str, value: str | None) -> Scope:
+    scopes: dict[str, Scope] = {one: one for one in get_args(Scope)}
+    if scope not in scopes:
+        raise CommandMalformed([Flaw("scope", unknown("scope", scope, scopes))])
+    if (value is None) != (scope == "everything"):
+        wanted = "has no value" if value is not None else f"needs a value: which {scope}"
+        raise CommandMalformed([Flaw("value", f"a hold on {scope} {wanted}")])
+    return scopes[scope]
+
+
+def hold_as_json(hold: Hold) -> dict[str, Any]:
+    """A hold as plain values."""
+    until = None if hold.until is None else format_instant(from_datetime(hold.until))
+    return {
+        "id": hold.id,
+        "scope": hold.scope,
+        "value": hold.value,
+        "reason": hold.reason,
+        "actor": hold.actor,
+        "since": format_instant(from_datetime(hold.since)),
+        "until": until,
+    }
