@@ -41,17 +41,14 @@ def hold(
     from firstmile.journey.instants import to_datetime
     from firstmile.service.holding import hold_as_json
 
-    if scope is None:
-        if release:
-            raise typer.BadParameter(
-                "say what is released: everything, segment NAME, …", param_hint="--release"
-            )
+    if scope is None and not release:
         _show(as_json)
         return
+    scope = scope or "everything"
     who = actor or operator()
     if release:
         released = call(lambda service: service.release(scope, value, actor=who, reason=reason))
-        say(as_json, {"released": released}, f"{released} released" if released else "nothing was held there")
+        say(as_json, {"released": released}, f"{released} released" if released else "nothing was held")
         return
     ends = instant(until)
     until_moment = None if ends is None else to_datetime(ends)

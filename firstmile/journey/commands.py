@@ -12,7 +12,8 @@ from typing import Any
 from firstmile.journey.ending import finish, stop_journey
 from firstmile.journey.engine import Engine
 from firstmile.journey.inputs import NEED_STEP, Command, CommandRejected
-from firstmile.journey.instants import Instant
+from firstmile.journey.durations import DAY
+from firstmile.journey.instants import Instant, to_datetime
 from firstmile.journey.opening import RETURNED, answer, ask_again
 from firstmile.journey.pausing import pause, resume
 from firstmile.journey.problems import nearest
@@ -261,6 +262,32 @@ def _assign(engine: Engine, command: Command) -> None:
     engine.note("occurred", stop, f"assigned to {command.owner}", actor=command.actor)
 
 
+def _check_extend(engine: Engine, command: Command, at: Instant) -> None:
+    ends = engine.state.ends
+    if ends is None:
+        raise CommandRejected("the journey has no end that could be put off")
+    if command.until is None:
+        raise CommandRejected("'extend' needs 'until': when the journey ends instead")
+    if command.until <= max(ends, at):
+        raise CommandRejected(f"the journey ends on {_day(engine, ends)} already: 'until' must be later")
+    last = engine.calendar.slice.last_day * DAY
+    if command.until >= last:
+        raise CommandRejected(
+            f"'until' must lie before {_day(engine, last)}: the customer's calendar goes no further"
+        )
+
+
+def _extend(engine: Engine, command: Command) -> None:
+    assert command.until is not None
+    engine.state.ends = command.until
+    words = f"the journey ends on {_day(engine, command.until)} instead"
+    engine.note("occurred", reason=f"{words}: {command.reason}" if command.reason else words, actor=command.actor)
+
+
+def _day(engine: Engine, at: Instant) -> str:
+    return to_datetime(engine.calendar.wall(at)).date().isoformat()
+
+
 def trait_problems(route: Route, traits: dict[str, Any], *, partial: bool = False) -> list[str]:
     """What is wrong with traits against the journey's declaration; `partial`: absent ones are not missed."""
     problems = []
@@ -308,5 +335,6 @@ _COMMANDS: dict[str, tuple[Callable[[Engine, Command, Instant], None], Callable[
     "cancel": (_check_cancel, _cancel),
     "traits": (_check_traits, _traits),
     "assign": (_check_assign, _assign),
+    "extend": (_check_extend, _extend),
 }
 """For each command: what it is rejected for, and what it does."""

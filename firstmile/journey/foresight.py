@@ -16,7 +16,6 @@ from firstmile.journey.inputs import Command, CommandRejected
 from firstmile.journey.instants import Instant
 from firstmile.journey.journal import Entry, View
 from firstmile.journey.outlook import when
-from firstmile.journey.state import dump, load
 
 
 @dataclass(slots=True, frozen=True)
@@ -44,7 +43,7 @@ class Foreseen:
 
 def foresee(engine: Engine, command: Command, at: Instant) -> Foreseen:
     """What `command` would do at `at`; changes nothing."""
-    copy = Engine(engine.route, engine.calendar, load(dump(engine.state)))
+    copy = Engine(engine.route, engine.calendar, engine.state.copy())
     before = copy.view()
     try:
         commands.apply(copy, command, at)

@@ -23,6 +23,7 @@ CommandName = Literal[
     "cancel",
     "traits",
     "assign",
+    "extend",
 ]
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
 NEED_STEP: frozenset[str] = frozenset({"skip", "retry", "run_now", "complete", "resend", "reopen", "assign"})

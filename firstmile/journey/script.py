@@ -57,6 +57,7 @@ _COMMANDS: dict[str, _Asks] = {
     "cancel": _Asks({}, ("undo",)),
     "traits": _Asks({"traits": 'the command needs what changes, as in {"plan": "pro"}'}),
     "assign": _Asks({**_STEP, "owner": "the command needs the new owner"}),
+    "extend": _Asks({"until": "the command needs when the journey ends instead"}),
 }
 _ALL_KEYS = {
     *_EVENT_KEYS,

@@ -600,3 +600,37 @@ def test_a_journey_that_is_ending_takes_no_commands() -> None:
 
     assert done.rejected == ["the journey is ending: what runs is being waited for"]
     assert done.lines(None)[-1] == "2026-03-10 10:00 completed (ended)"
+
+
+# ---- extend ----------------------------------------------------------------------------------------------
+
+
+def test_extend_puts_the_end_off() -> None:
+    steps = "ends: 10 days\nsteps:\n- {id: a, wait: 20 days, notify: {to: team, message: m}}\n- {id: x, task: {title: X}}"
+    later = instant("2026-03-31T09:00:00Z", calendar())
+
+    done = run(steps, ("+3 days", command("extend", until=later, reason="they asked")))
+
+    assert done.last("a").startswith("done")
+    assert "the journey ends on 2026-03-31 instead: they asked" in done.lines(None, "occurred")[0]
+    assert done.lines(None, "completed")[0].startswith("2026-03-31")
+
+
+@pytest.mark.parametrize(
+    ("ends", "until", "reason"),
+    [
+        ("10 days", "2026-03-10T00:00:00Z", "the journey ends on 2026-03-16 already: 'until' must be later"),
+        ("10 days", "2199-01-01T00:00:00Z", "'until' must lie before"),
+        ("10 days", None, "'extend' needs 'until'"),
+        ("null", "2026-05-01T00:00:00Z", "the journey has no end that could be put off"),
+    ],
+)
+def test_extend_is_rejected_for_an_end_that_is_none(ends: str, until: str | None, reason: str) -> None:
+    at = None if until is None else instant(until, calendar())
+
+    done = run(
+        f"ends: {ends}\nsteps:\n- {{id: x, within: 30 days, task: {{title: X}}}}",
+        ("+1 day", command("extend", until=at)),
+    )
+
+    assert done.rejected[0].startswith(reason)
