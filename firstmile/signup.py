@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from firstmile import bodies
-from firstmile.errors import Flaw, SignUpRefused
+from firstmile.errors import CommandMalformed, Flaw, SignUpRefused
 from firstmile.journey.commands import trait_problems
 from firstmile.journey.durations import HOUR
 from firstmile.journey.inputs import Subject
@@ -170,6 +170,36 @@ def unwrapped(body: object) -> object:
     if wrong:
         raise SignUpRefused(wrong)
     return body["data"]
+
+
+def address_in(body: object) -> str:
+    """The address of `{"email": …}`, as the store keeps it. Raises `CommandMalformed`."""
+    email = body.get("email") if isinstance(body, dict) else None
+    if not isinstance(email, str) or len(email) > 254:
+        raise CommandMalformed([Flaw("email", "it is missing: the customer's new address")])
+    if flaws := list(_address(email, "email")):
+        raise CommandMalformed(flaws)
+    return _normalised(email)
+
+
+def again(profile: profiles.Profile, segment: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a sign-up for somebody who is known: who they are as it is kept, the rest as given."""
+    consent = {"lifecycle": profile.consent.lifecycle, "marketing": profile.consent.marketing}
+    contacts = [{"role": one.role, "email": one.email, "name": one.name} for one in profile.contacts]
+    known = {
+        "id": profile.subject,
+        "segment": segment,
+        "email": profile.email,
+        "name": profile.name,
+        "company": profile.company,
+        "contacts": [{name: value for name, value in one.items() if value is not None} for one in contacts],
+        "timezone": profile.timezone,
+        "country": profile.country,
+        "subdivision": profile.subdivision,
+        "locale": profile.locale,
+        "consent": consent,
+    }
+    return {name: value for name, value in {**known, **given}.items() if value is not None}
 
 
 def subject_of(body: object) -> str | None:

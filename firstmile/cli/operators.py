@@ -162,6 +162,53 @@ def reopen(
 
 
 @app.command()
+def extend(
+    id: Id,
+    until: Annotated[str, typer.Option(metavar="INSTANT", help="When the journey ends instead.")],
+    reason: Reason = None,
+    actor: Actor = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Put the end of a customer's journey off."""
+    _command(id, "extend", actor, reason, dry_run, as_json, until=instant(until))
+
+
+@app.command()
+def address(
+    id: Id,
+    email: Annotated[str, typer.Argument(metavar="ADDRESS", help="The new one.", show_default=False)],
+    reason: Reason = None,
+    actor: Actor = None,
+    as_json: Json = False,
+) -> None:
+    """Change a customer's address: messages sent from now on go there."""
+    who = actor or operator()
+    changed = call(lambda service: service.address(id, {"email": email}, actor=who, reason=reason))
+    said = f"'{id}' gets messages at the new address from now on" if changed else "it is that already"
+    say(as_json, {"id": id, "command": "address", "changed": changed}, said)
+
+
+@app.command()
+def again(
+    id: Id,
+    traits: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE…", help="What is known of the customer now.")
+    ] = None,
+    segment: Annotated[str | None, typer.Option(help="Another journey than the last one.")] = None,
+    reason: Reason = None,
+    actor: Actor = None,
+    as_json: Json = False,
+) -> None:
+    """Onboard a customer a second time, once the first is finished."""
+    who, given = actor or operator(), {"traits": _pairs(traits or [])}
+    more = {"segment": segment} if segment else {}
+    enrolled = call(lambda service: service.again(id, {**given, **more}, actor=who, reason=reason))
+    said = f"'{id}' is on the way again: enrolment {enrolled.response['enrolment']}"
+    say(as_json, enrolled.response, said)
+
+
+@app.command()
 def traits(
     id: Id,
     changes: Annotated[

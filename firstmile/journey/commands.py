@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from firstmile.journey.durations import DAY
 from firstmile.journey.ending import finish, stop_journey
 from firstmile.journey.engine import Engine
 from firstmile.journey.inputs import NEED_STEP, Command, CommandRejected
-from firstmile.journey.durations import DAY
 from firstmile.journey.instants import Instant, to_datetime
 from firstmile.journey.opening import RETURNED, answer, ask_again
 from firstmile.journey.pausing import pause, resume
@@ -281,7 +281,9 @@ def _extend(engine: Engine, command: Command) -> None:
     assert command.until is not None
     engine.state.ends = command.until
     words = f"the journey ends on {_day(engine, command.until)} instead"
-    engine.note("occurred", reason=f"{words}: {command.reason}" if command.reason else words, actor=command.actor)
+    engine.note(
+        "occurred", reason=f"{words}: {command.reason}" if command.reason else words, actor=command.actor
+    )
 
 
 def _day(engine: Engine, at: Instant) -> str:

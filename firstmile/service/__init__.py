@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from temporalio.client import Client
 
@@ -18,6 +19,7 @@ from firstmile.publishing import Publishing, publish
 from firstmile.service.answers import Answers, Preferences, Question
 from firstmile.service.auditing import Auditing
 from firstmile.service.commanding import Commanding, Done, Foresight
+from firstmile.service.correcting import Correcting
 from firstmile.service.enrolling import STALE, Enrolled, Enrolling, Swept
 from firstmile.service.events import EventOutcome, Events, ProductEvent
 from firstmile.service.holding import Holding
@@ -50,6 +52,7 @@ class Service:
         self._enrolling = Enrolling(self._premises, events)
         self._commanding = Commanding(self._premises)
         self._holding = Holding(self._premises)
+        self._correcting = Correcting(self._premises)
         self._reading = Reading(self._premises)
         self.keys = Keys(self._premises)
         self.auditing = Auditing(self._premises)
@@ -64,6 +67,16 @@ class Service:
     async def enrol(self, body: object) -> Enrolled:
         """Start a customer from the body of a sign-up (see `Enrolling.enrol`)."""
         return await self._enrolling.enrol(body)
+
+    async def again(
+        self, subject: str, given: Mapping[str, Any], *, actor: str, reason: str | None = None
+    ) -> Enrolled:
+        """Onboard somebody a second time (see `Enrolling.again`)."""
+        return await self._enrolling.again(subject, given, actor=actor, reason=reason)
+
+    async def address(self, subject: str, body: object, *, actor: str, reason: str | None = None) -> bool:
+        """Change a customer's address (see `Correcting.address`)."""
+        return await self._correcting.address(subject, body, actor=actor, reason=reason)
 
     async def sweep(self, older_than: timedelta = STALE) -> Swept:
         """Finish or remove sign-ups that got stuck, hand over parked events, write what was counted."""

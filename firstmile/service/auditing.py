@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from firstmile import callers
 from firstmile.journey.instants import format_instant, from_datetime
 from firstmile.journey.journal import View
 from firstmile.service.premises import Premises
@@ -35,6 +37,32 @@ class Auditing:
             return await audit.read(
                 db, subject=subject, actor=actor, action=action, since=since, before=cursor, limit=limit
             )
+
+
+def deed_of(
+    action: str,
+    actor: str,
+    at: datetime,
+    subject: str | None = None,
+    enrolment: int | None = None,
+    reason: str | None = None,
+    *,
+    target: str | None = None,
+) -> Deed:
+    """What is done in the store alone: to be written in the transaction that does it."""
+    caller = callers.current()
+    return Deed(
+        at=at,
+        actor=actor,
+        action=action,
+        outcome="done",
+        request=uuid.uuid4().hex if caller is None else caller.request,
+        key=None if caller is None else caller.key,
+        subject=subject,
+        enrolment=enrolment,
+        target=target,
+        reason=reason,
+    )
 
 
 def facts_of(view: View) -> dict[str, Any]:

@@ -22,24 +22,45 @@ from temporalio.service import RPCError, RPCStatusCode
 from firstmile import search_attributes, signup
 from firstmile.connection import ensure_search_attributes
 from firstmile.contracts import Start
-from firstmile.errors import FirstmileError, SignUpDiffers, SignUpRefused, StoreAway
+from firstmile.errors import (
+    CommandMalformed,
+    CommandRejected,
+    FirstmileError,
+    Flaw,
+    SignUpDiffers,
+    SignUpRefused,
+    StoreAway,
+    TemporalAway,
+    UnknownCustomer,
+)
 from firstmile.journey.calendar import Calendar
 from firstmile.journey.engine import enrol as enrolled_engine
 from firstmile.journey.inputs import Subject
 from firstmile.journey.instants import Instant, format_instant, from_datetime
+from firstmile.journey.journal import FINISHED
+from firstmile.journey.problems import unknown
 from firstmile.journey.route import Route, route_of
 from firstmile.journey.script import Script, reach
 from firstmile.journey.slices import cut
 from firstmile.publishing import routes
+from firstmile.service.auditing import deed_of
 from firstmile.service.events import Events
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, temporal_errors, workflow_id
 from firstmile.signup import SignUp
-from firstmile.store import enrolments, parked, published
+from firstmile.store import audit, enrolments, parked, profiles, published, views
+from firstmile.store.audit import Deed
 from firstmile.store.enrolments import Enrolment, NewEnrolment
 from firstmile.store.published import Published
 
 STALE = timedelta(minutes=2)
 """How long a row may stay `starting` before `sweep` looks at it: far longer than a start may take."""
+
+AGAIN = ("segment", "traits", "skip", "speed")
+"""What may be said when somebody is onboarded again."""
+ENROLMENT = "enrolment"
+"""The memo of a workflow that says which enrolment of its customer it is."""
+_FIRST = WorkflowIDReusePolicy.REJECT_DUPLICATE
+_FURTHER = WorkflowIDReusePolicy.ALLOW_DUPLICATE
 
 _logger = logging.getLogger(__name__)
 
@@ -85,15 +106,38 @@ class Enrolling:
         if known is not None and known.state == "started":
             return Enrolled("same", known.response)
         sign_up, version = await self._read(body, version)
-        while True:
-            registered = await self._register(sign_up, version, body)
-            row = registered.enrolment
-            if registered.outcome == "different":
-                raise SignUpDiffers(sign_up.id, row.response)
-            if row.state == "started":
-                return Enrolled("same", row.response)
-            if await self._start(sign_up, row):
-                return Enrolled("started" if registered.outcome == "created" else "same", row.response)
+        return await self._enrol(sign_up, version, body)
+
+    async def again(
+        self, subject: str, given: Mapping[str, Any], *, actor: str, reason: str | None
+    ) -> Enrolled:
+        """Onboard somebody a second time, once the first is finished: a new enrolment, numbered.
+
+        `given` may name another `segment`, and `traits`, `skip`, `speed` as a sign-up does; who they are is as
+        it is kept. The same again, while that one is on its way, gets the same answer. Raises what `enrol`
+        raises, `CommandRejected` while one is on its way, and `UnknownCustomer`.
+        """
+        if unknown_ones := [name for name in given if name not in AGAIN]:
+            raise CommandMalformed([Flaw(one, unknown("field", one, AGAIN)) for one in unknown_ones])
+        async with self._premises.reading() as db:
+            last = await enrolments.latest(db, subject)
+            profile = await profiles.get(db, subject)
+            customer = None if last is None else await views.get(db, subject, last.number)
+        if last is None or profile is None:
+            raise UnknownCustomer(subject)
+        body = signup.again(profile, last.segment, given)
+        same = last.number > 1 and last.request_hash == _hash(body)
+        over = customer is not None and customer.view.status in FINISHED
+        if same and last.state == "started" and not over:
+            return Enrolled("same", last.response)
+        if not over and not (same and last.state == "starting"):
+            raise CommandRejected(f"'{subject}' is still being onboarded: cancel that first, or let it end")
+        async with self._premises.reading() as db:
+            version = await published.current(db, str(body["segment"]))
+        sign_up, version = await self._read(body, version)
+        number = last.number if same and not over else last.number + 1
+        deed = deed_of("again", actor, self._premises.now(), subject, number, reason)
+        return await self._enrol(sign_up, version, body, number, deed)
 
     async def sweep(self, older_than: timedelta = STALE) -> Swept:
         """Finish or remove what stayed `starting`, and hand over parked events."""
@@ -104,7 +148,7 @@ class Enrolling:
             rows = await enrolments.stale_starting(db, stale)
             waiting = await parked.deliverable(db)
         for row in rows:
-            if await self._runs(row.subject):
+            if await self._runs(row):
                 async with premises.writing() as tx:
                     await enrolments.mark_started(tx, row.subject, row.number)
                 waiting.append(row.subject)
@@ -132,13 +176,27 @@ class Enrolling:
 
     # Enrolling, step by step
 
+    async def _enrol(
+        self, sign_up: SignUp, version: Published, body: object, number: int = 1, deed: Deed | None = None
+    ) -> Enrolled:
+        while True:
+            registered = await self._register(sign_up, version, body, number, deed)
+            row = registered.enrolment
+            if registered.outcome == "different":
+                raise SignUpDiffers(sign_up.id, row.response)
+            if row.state == "started":
+                return Enrolled("same", row.response)
+            if await self._start(sign_up, row):
+                return Enrolled("started" if registered.outcome == "created" else "same", row.response)
+
     async def _known(self, body: object) -> tuple[Enrolment | None, Published | None]:
         """The row from before, if this id signed up with this body, and the version to start on: the current
         one, or that of an earlier attempt. Raises `SignUpDiffers`."""
         subject = signup.subject_of(body)
         segment = body.get("segment") if isinstance(body, dict) else None
         async with self._premises.reading() as db:
-            row = None if subject is None else await enrolments.latest(db, subject)
+            # The first one: being onboarded again is no sign-up.
+            row = None if subject is None else await enrolments.get(db, subject, 1)
             if row is not None and isinstance(body, dict) and row.request_hash != _hash(body):
                 raise SignUpDiffers(row.subject, row.response)
             if row is not None and row.state == "started":
@@ -159,7 +217,9 @@ class Enrolling:
         sign_up = await asyncio.to_thread(signup.read, body, routes(found))
         return sign_up, found[sign_up.segment]
 
-    async def _register(self, sign_up: SignUp, version: Published, body: object) -> enrolments.Registered:
+    async def _register(
+        self, sign_up: SignUp, version: Published, body: object, number: int, deed: Deed | None
+    ) -> enrolments.Registered:
         assert isinstance(body, dict)
         now = self._premises.now()
         new = NewEnrolment(
@@ -171,15 +231,19 @@ class Enrolling:
                 "id": sign_up.id,
                 "segment": sign_up.segment,
                 "version": version.version,
-                "enrolment": 1,
+                "enrolment": number,
                 "enrolled_at": format_instant(from_datetime(now)),
                 "status_url": f"/v1/onboardings/{quote(sign_up.id)}",
             },
             enrolled_at=now,
+            number=number,
             speed=sign_up.speed,
         )
         async with self._premises.writing() as tx:
-            return await enrolments.register(tx, new, sign_up.profile(), now)
+            registered = await enrolments.register(tx, new, sign_up.profile(), now)
+            if deed is not None and registered.outcome == "created":
+                await audit.record(tx, deed)
+            return registered
 
     async def _start(self, sign_up: SignUp, row: Enrolment) -> bool:
         """Start the workflow of a row. False if a sweep removed the row meanwhile: register it again."""
@@ -219,19 +283,26 @@ class Enrolling:
                     starting.start,
                     id=workflow_id(row.subject),
                     task_queue=premises.settings.task_queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    # A first enrolment starts once, whatever became of it; a further one follows on a closed
+                    # workflow of the same id.
+                    id_reuse_policy=_FIRST if row.number == 1 else _FURTHER,
+                    memo={ENROLMENT: row.number},
                     search_attributes=search_attributes.at_start(row.segment, row.version, starting.stage),
                     static_summary=f"{row.segment}, version {row.version}",
                     rpc_timeout=PATIENCE,
                 )
         except WorkflowAlreadyStartedError:
-            # Somebody who repeated the sign-up, or an attempt whose answer was lost, was quicker.
-            pass
+            # Somebody who repeated the sign-up, or an attempt whose answer was lost, was quicker. Or the former
+            # enrolment is only just ending.
+            if row.number > 1 and not await self._runs(row):
+                raise TemporalAway(f"'{row.subject}' is only just finishing: try again") from None
 
-    async def _runs(self, subject: str) -> bool:
+    async def _runs(self, row: Enrolment) -> bool:
+        """Whether the workflow of this enrolment was started."""
         try:
             with temporal_errors():
-                await self._premises.workflow(subject).describe(rpc_timeout=PATIENCE)
+                found = await self._premises.workflow(row.subject).describe(rpc_timeout=PATIENCE)
+                return row.number == 1 or await found.memo_value(ENROLMENT, 1, type_hint=int) == row.number
         except RPCError as error:
             if is_not_found(error):
                 return False

@@ -5,14 +5,13 @@ None of it needs Temporal: messages can be stopped while it is away.
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 from typing import Any, get_args
 
-from firstmile import callers
 from firstmile.errors import CommandMalformed, Flaw
 from firstmile.journey.instants import format_instant, from_datetime
 from firstmile.journey.problems import unknown
+from firstmile.service.auditing import deed_of
 from firstmile.service.premises import Premises
 from firstmile.store import audit, holds, owners
 from firstmile.store.audit import Deed
@@ -38,7 +37,7 @@ class Holding:
             raise CommandMalformed([Flaw("until", "it lies in the past")])
         async with self._premises.writing() as tx:
             held = await holds.place(tx, place, value, reason=reason, actor=actor, now=now, until=until)
-            await audit.record(tx, self._store_deed("hold", actor, _place(scope, value), reason))
+            await audit.record(tx, self._deed("hold", actor, scope, value, reason))
             return held
 
     async def release(self, scope: str, value: str | None, *, actor: str, reason: str | None = None) -> int:
@@ -47,13 +46,18 @@ class Holding:
         async with self._premises.writing() as tx:
             released = await holds.release(tx, place, value, actor=actor, now=self._premises.now())
             if released:
-                await audit.record(tx, self._store_deed("release", actor, _place(scope, value), reason))
+                await audit.record(tx, self._deed("release", actor, scope, value, reason))
             return released
 
     async def holds(self) -> list[Hold]:
         """The holds in force."""
         async with self._premises.reading() as db:
             return await holds.active(db, self._premises.now())
+
+    def _deed(self, action: str, actor: str, scope: str, value: str | None, reason: str | None) -> Deed:
+        target = scope if value is None else f"{scope} {value}"
+        subject = value if scope == "customer" else None
+        return deed_of(action, actor, self._premises.now(), subject, reason=reason, target=target)
 
     # People
 
@@ -70,31 +74,13 @@ class Holding:
             raise CommandMalformed(flaws)
         async with self._premises.writing() as tx:
             await owners.put(tx, person)
-            await audit.record(tx, self._store_deed("person", actor or "somebody", person.id, None))
+            deed = deed_of("person", actor or "somebody", self._premises.now(), target=person.id)
+            await audit.record(tx, deed)
 
     async def people(self) -> list[Member]:
         """Everybody who is known, with how many unfinished customers they own."""
         async with self._premises.reading() as db:
             return await owners.members(db)
-
-    def _store_deed(self, action: str, actor: str, target: str, reason: str | None) -> Deed:
-        """What is done in the store alone, in the transaction that writes it."""
-        caller = callers.current()
-        return Deed(
-            at=self._premises.now(),
-            actor=actor,
-            action=action,
-            outcome="done",
-            request=uuid.uuid4().hex if caller is None else caller.request,
-            key=None if caller is None else caller.key,
-            subject=target.removeprefix("customer ") if target.startswith("customer ") else None,
-            target=target,
-            reason=reason,
-        )
-
-
-def _place(scope: str, value: str | None) -> str:
-    return scope if value is None else f"{scope} {value}"
 
 
 def _scope(scope: str, value: str | None) -> Scope:

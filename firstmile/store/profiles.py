@@ -107,6 +107,12 @@ async def agree(tx: Writing, subject: str, consent: Consent, now: datetime) -> b
     return (await tx.execute(statement)).rowcount == 1
 
 
+async def readdress(tx: Writing, subject: str, email: str, now: datetime) -> None:
+    """Give a customer another address."""
+    values = {"email": email, "address_key": address_key(email), "updated_at": now}
+    await tx.execute(update(profiles).where(profiles.c.subject == subject).values(**values))
+
+
 def _profile(row: AnyRow) -> Profile:
     contacts: list[dict[str, Any]] = row.contacts
     return Profile(

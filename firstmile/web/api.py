@@ -71,6 +71,20 @@ def router(service: Service, door: Door) -> APIRouter:
             shown["live"] = view_as_json(await service.live(id))
         return JSONResponse(shown)
 
+    @found.post("/onboardings/{id}/again", dependencies=needs("operate"), **schemas.AGAIN)
+    async def again(id: str, request: Request) -> Response:
+        """Onboard a customer a second time, once the first is finished: a new enrolment, numbered."""
+        given, by = _split(await guard.json_or_nothing(request, MAX_COMMAND_BYTES))
+        enrolled = await service.again(id, given, actor=by.actor or guard.API, reason=by.reason)
+        return JSONResponse(enrolled.response, 202 if enrolled.outcome == "started" else 200)
+
+    @found.post("/onboardings/{id}/address", dependencies=needs("operate"), **schemas.ADDRESS)
+    async def address(id: str, request: Request) -> Response:
+        """Change a customer's address: messages sent from now on go there."""
+        given, by = _split(await guard.json_of(request, MAX_COMMAND_BYTES))
+        changed = await service.address(id, given, actor=by.actor or guard.API, reason=by.reason)
+        return JSONResponse({"id": id, "command": "address", "changed": changed})
+
     @found.post("/onboardings/{id}/{command}", dependencies=needs("operate"), **schemas.COMMAND)
     async def command(
         id: str,
@@ -117,6 +131,16 @@ def router(service: Service, door: Door) -> APIRouter:
         return JSONResponse({"events": [said for _, said in found]}, worst, headers)
 
     return found
+
+
+def _split(body: object) -> tuple[dict[str, Any], CommandRequest]:
+    """What a body says of the matter, and who asks why. Raises `CommandMalformed`."""
+    if not isinstance(body, dict):
+        raise CommandMalformed([Flaw("", "a JSON object was expected")])
+    asked = {name: value for name, value in body.items() if name in ("actor", "reason")}
+    return {name: value for name, value in body.items() if name not in asked}, command_request(
+        asked, callers.current()
+    )
 
 
 async def _pass_on(service: Service, body: object, slots: asyncio.Semaphore) -> tuple[int, dict[str, Any]]:

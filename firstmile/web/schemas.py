@@ -92,6 +92,25 @@ COMMAND = _route(
     _ref("Command"),
     required=False,
 )
+AGAIN = _route(
+    {
+        202: _answer("The customer is on the way again", _ref("Enrolled")),
+        200: _answer("This was asked for before", _ref("Enrolled")),
+        404: _problem("There is no such customer"),
+        409: _problem("The former onboarding is not finished"),
+    },
+    _ref("Again"),
+    required=False,
+)
+ADDRESS = _route(
+    {200: _answer("It is done", {"type": "object"}), 404: _problem("There is no such customer")},
+    {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["email"],
+        "properties": {"email": {"type": "string"}, "reason": _MAYBE_TEXT, "actor": _MAYBE_TEXT},
+    },
+)
 EVENTS = _route(
     {202: _answer("Taken", {"type": "object"})},
     {"oneOf": [_ref("Event"), {"type": "array", "items": _ref("Event"), "maxItems": 1000}]},
@@ -316,6 +335,19 @@ _COMPONENTS: dict[str, Any] = {
             "before": {"type": ["object", "null"]},
             "after": {"type": ["object", "null"]},
             "request": {"type": "string"},
+        },
+    },
+    "Again": {
+        "type": "object",
+        "additionalProperties": False,
+        "description": "Who the customer is stays as it is known; the rest is as in a sign-up.",
+        "properties": {
+            "segment": _MAYBE_TEXT,
+            "traits": {"type": ["object", "null"]},
+            "skip": {"type": ["array", "null"], "items": {"type": "string"}},
+            "speed": {"type": ["number", "null"]},
+            "reason": _MAYBE_TEXT,
+            "actor": _MAYBE_TEXT,
         },
     },
     "Event": {
