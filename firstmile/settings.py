@@ -115,6 +115,16 @@ class Settings(BaseSettings):
         description="What callers of the API send as `Authorization: Bearer …`. Without one the API answers "
         "this machine only",
     )
+    http_calls_at_once: int = Field(
+        default=200,
+        ge=1,
+        description="How many calls of the API a process has under way; more are put off (429)",
+    )
+    http_calls_per_second: float | None = Field(
+        default=None,
+        gt=0,
+        description="How many calls a second one key, or one address, may begin in a process. By default any",
+    )
     worker_metrics_port: Port | None = Field(
         default=None, description="The port on which a worker serves its metrics. By default none"
     )

@@ -19,7 +19,7 @@ from firstmile.journey.problems import unknown
 from firstmile.service import Service, events
 from firstmile.service.commanding import foreseen_as_json
 from firstmile.service.standing import as_json, listed_as_json, view_as_json
-from firstmile.web import guard, problems, schemas
+from firstmile.web import bulk, cloud_events, guard, problems, schemas
 from firstmile.web.guard import Door
 
 MAX_EVENTS = 1_000
@@ -38,8 +38,14 @@ def router(service: Service, door: Door) -> APIRouter:
 
     @found.post("/onboardings", dependencies=needs("signup"), **schemas.SIGN_UP)
     async def sign_up(request: Request) -> Response:
-        """Sign a customer up. The same body again gets the same answer; another under the same id, 409."""
-        body = await guard.json_of(request, signup.MAX_BYTES)
+        """Sign a customer up. The same body again gets the same answer; another under the same id, 409.
+
+        As JSON Lines (`application/x-ndjson`), any number of them: each line is answered by one, and the last
+        line of the answer counts them.
+        """
+        if guard.media_type(request) in bulk.JSON_LINES:
+            return bulk.Answering(bulk.answers(service, request))
+        body = cloud_events.structured(request.headers, await guard.json_of(request, signup.MAX_BYTES))
         enrolled = await service.enrol(body)
         status = 202 if enrolled.outcome == "started" else 200
         return JSONResponse(enrolled.response, status, {"Location": enrolled.response["status_url"]})
@@ -118,7 +124,7 @@ def router(service: Service, door: Door) -> APIRouter:
         An event alone gets 202 or an error. A list gets an outcome for each: 202 if all were taken, 422 if
         one is refused for good, 503 if one should be sent again; those that were taken may be sent again too.
         """
-        body = await guard.json_of(request, MAX_EVENTS_BYTES)
+        body = cloud_events.structured(request.headers, await guard.json_of(request, MAX_EVENTS_BYTES))
         if not isinstance(body, list):
             event = events.read(body)
             return JSONResponse({"id": event.id, "outcome": await service.event(event)}, 202)

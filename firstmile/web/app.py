@@ -20,6 +20,7 @@ from firstmile.links import Links
 from firstmile.service import Service
 from firstmile.web import api, keys, operations, pages, problems, schemas
 from firstmile.web.guard import Door
+from firstmile.web.limits import Limited
 from firstmile.web.rendering import Pages
 from firstmile.web.requests import Numbered
 
@@ -59,6 +60,9 @@ def create_app(
         lifespan=lifespan,
     )
     problems.install(app)
+    app.add_middleware(
+        Limited, at_once=settings.http_calls_at_once, per_second=settings.http_calls_per_second
+    )
     app.add_middleware(Numbered)
     door = Door(service)
     app.include_router(api.router(service, door))

@@ -7,6 +7,7 @@ page elsewhere cannot make a browser say both), and not through a proxy.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -22,6 +23,9 @@ from firstmile.errors import KeyRefused
 from firstmile.service import Service
 from firstmile.web import requests
 from firstmile.web.problems import Refused
+
+PATIENCE = 30.0
+"""Seconds within which a body has to arrive."""
 
 API = "api"
 """Who calls with FIRSTMILE_API_KEY, or from this machine without a key."""
@@ -96,21 +100,31 @@ class Door:
         return Caller(API, request=id)
 
 
+def media_type(request: Request) -> str:
+    """What the body is said to be, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def body_of(request: Request, limit: int) -> bytes:
     """The body, read no further than `limit` bytes."""
     size, chunks = 0, []
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise Refused(413, "too-large", f"a body has at most {limit} bytes here")
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise Refused(413, "too-large", f"a body has at most {limit} bytes here")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Refused(
+            408, "request-timeout", f"the body did not arrive within {PATIENCE:g} seconds"
+        ) from None
     return b"".join(chunks)
 
 
 async def json_of(request: Request, limit: int) -> Any:
     """The body as strict JSON."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given not in JSON_TYPES:
+    if media_type(request) not in JSON_TYPES:
         raise Refused(415, "unsupported-media-type", "send JSON, with `Content-Type: application/json`")
     return bodies.parse(await body_of(request, limit))
 

@@ -64,6 +64,7 @@ _TITLES = {
     "forbidden": "Not from there",
     "scope-missing": "The key may not do this",
     "too-large": "The body is too large",
+    "request-timeout": "The body took too long",
     "length-required": "The length of the body is needed",
     "unsupported-media-type": "Another kind of body is needed",
     "bad-parameter": "A parameter cannot be read",

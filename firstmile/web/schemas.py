@@ -33,25 +33,31 @@ def _problem(description: str) -> dict[str, Any]:
 _ALWAYS: dict[int | str, Any] = {
     401: _problem("No key, or a wrong one"),
     403: _problem("The key has not the scope for this, or there is none and the call comes from elsewhere"),
-    429: _problem("Too many wrong keys came from there: wait for `Retry-After`"),
+    429: _problem("Too many calls, or too many wrong keys: wait for `Retry-After`"),
     422: _problem("Something that was given cannot be taken"),
     503: _problem("Temporal or the store is away: try again"),
 }
 _BODY: dict[int | str, Any] = {
     400: _problem("The body is not JSON"),
+    408: _problem("The body took too long"),
     413: _problem("The body is too large"),
     415: _problem("The body is of another kind"),
 }
 
 
 def _route(
-    answers: dict[int | str, Any], body: dict[str, Any] | None = None, *, required: bool = True
+    answers: dict[int | str, Any],
+    body: dict[str, Any] | None = None,
+    *,
+    required: bool = True,
+    more: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"response_model": None, "responses": {**_ALWAYS, **answers}}
     found["status_code"] = min(int(status) for status in answers)
     if body is not None:
         found["responses"] |= _BODY
         content = {_JSON: {"schema": body}, "application/cloudevents+json": {"schema": _ref("CloudEvent")}}
+        content |= more or {}
         found["openapi_extra"] = {"requestBody": {"required": required, "content": content}}
     return found
 
@@ -63,6 +69,7 @@ SIGN_UP = _route(
         409: _problem("This id signed up with another body"),
     },
     _ref("SignUp"),
+    more={"application/x-ndjson": {"schema": {"type": "string", "description": "A sign-up a line."}}},
 )
 FIND = _route(
     {
