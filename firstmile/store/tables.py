@@ -391,3 +391,46 @@ audit: Final = Table(
     Column("request", KEY, nullable=False, index=True),
     Index(None, "subject", "number"),
 )
+
+# ---- many customers at once ------------------------------------------------------------------------------
+
+bulk_jobs: Final = Table(
+    "bulk_jobs",
+    metadata,
+    Column("id", KEY, primary_key=True),
+    Column("command", WORD, nullable=False),
+    Column("arguments", JSON, nullable=False),
+    # How the list was made; null where it was given.
+    Column("filter", JSON),
+    Column("actor", FreeText, nullable=False),
+    Column("key", KEY),
+    Column("reason", FreeText, nullable=False),
+    # Of what was asked: another body under the same idempotency key is seen as such.
+    Column("request_hash", KEY, nullable=False),
+    Column("rate", Double, nullable=False),
+    Column("state", WORD, nullable=False),
+    Column("customers", Integer, nullable=False),
+    # Counted with the rows they count: a page of jobs never counts a hundred thousand of them.
+    Column("done", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("started_at", Moment),
+    Column("updated_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Index(None, "created_at", "id"),
+)
+
+# The frozen list of a job, in the order in which it is worked through.
+bulk_items: Final = Table(
+    "bulk_items",
+    metadata,
+    Column("job", KEY, ForeignKey("bulk_jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("subject", NAME, nullable=False),
+    Column("enrolment", Integer),
+    Column("state", WORD, nullable=False),
+    Column("reason", FreeText),
+    Column("at", Moment),
+    Index(None, "job", "state", "number"),
+)
