@@ -155,6 +155,35 @@ class EventSignal:
     properties: dict[str, Any] = field(default_factory=dict)
 
 
+FLUSH = "flush"
+"""The signal that asks a workflow to tell the store again where its customer stands; see `Flush`."""
+
+
+@dataclass(slots=True, frozen=True)
+class Flush:
+    """Tell the store again, with a view numbered higher than `newest`: the store may know one of later."""
+
+    newest: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Told:
+    """What a customer's workflow has told the store, and what an enrolment of it would say.
+
+    `acknowledged` is the number of the newest view that the store is known to have had, `newest` that of the
+    newest view that was sent there. `enrolled_at` is a real instant.
+    """
+
+    enrolment: int
+    segment: str
+    version: int
+    enrolled_at: Instant
+    speed: float
+    status: str
+    acknowledged: int
+    newest: int
+
+
 @dataclass(slots=True, frozen=True)
 class CommandRequest:
     """An operator's command as sent to a workflow; `until` is a real instant."""
@@ -185,3 +214,50 @@ class Finished:
     outcome: str
     onboarded: bool
     seconds_to_first_value: float | None = None
+
+
+BULK_WORKFLOW = "bulk-command"
+"""The workflow type of a command to many customers: no segment may be called so."""
+
+
+@dataclass(slots=True, frozen=True)
+class BulkStart:
+    """What the workflow of a bulk job is started with, and what one run of it leaves to the next.
+
+    The list is in the store; `after` is the place in it up to which everybody has had a turn, `rate` customers
+    per second at most. `due` (real seconds since the epoch) and `lost` (seconds) keep the pace.
+    """
+
+    job: str
+    customers: int
+    rate: float
+    after: int = 0
+    due: float | None = None
+    lost: float = 0.0
+    stop: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class BulkBatch:
+    """A stretch of a job's list: those at `after` < number <= `until`, one every `spacing` seconds.
+
+    `late`: by how many seconds the stretch begins later than was due. `stop`: give none, and end the job.
+    """
+
+    job: str
+    after: int
+    until: int
+    spacing: float
+    late: float = 0.0
+    stop: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class BulkProgress:
+    """How a bulk job stands: `preparing`, `running`, `stopping`, `stopped` or `done`, and its results."""
+
+    state: str
+    customers: int = 0
+    done: int = 0
+    rejected: int = 0
+    failed: int = 0

@@ -118,16 +118,7 @@ class SignUp(_Part):
 
     def subject(self, route: Route, enrolment: int = 1) -> Subject:
         """Whom the journey is about: no personal data, for the workflow."""
-        return Subject(
-            id=self.id,
-            timezone=self.timezone or route.journey.defaults.timezone or "UTC",
-            country=self.country,
-            subdivision=self.subdivision,
-            locale=self.locale,
-            traits={name: value for name, value in self.traits.items() if value is not None},
-            enrolment=enrolment,
-            skip=list(self.skip),
-        )
+        return subject_as_kept(self.profile(), {"traits": self.traits, "skip": self.skip}, route, enrolment)
 
 
 def read(body: object, routes: Mapping[str, Route]) -> SignUp:
@@ -200,6 +191,22 @@ def again(profile: profiles.Profile, segment: str, given: Mapping[str, Any]) -> 
         "consent": consent,
     }
     return {name: value for name, value in {**known, **given}.items() if value is not None}
+
+
+def subject_as_kept(
+    profile: profiles.Profile, given: Mapping[str, Any], route: Route, enrolment: int = 1
+) -> Subject:
+    """Whom a journey is about, from what the store keeps of a sign-up."""
+    return Subject(
+        id=profile.subject,
+        timezone=profile.timezone or route.journey.defaults.timezone or "UTC",
+        country=profile.country,
+        subdivision=profile.subdivision,
+        locale=profile.locale,
+        traits={name: value for name, value in given["traits"].items() if value is not None},
+        enrolment=enrolment,
+        skip=list(given["skip"]),
+    )
 
 
 def subject_of(body: object) -> str | None:

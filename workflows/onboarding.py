@@ -29,6 +29,7 @@ from temporalio.exceptions import (
 from activities import signatures
 from firstmile import search_attributes
 from firstmile.contracts import (
+    FLUSH,
     Clock,
     CommandRequest,
     CommandResult,
@@ -36,8 +37,10 @@ from firstmile.contracts import (
     EffectRequest,
     EventSignal,
     Finished,
+    Flush,
     Kept,
     Start,
+    Told,
 )
 from firstmile.journey import commands, foresight
 from firstmile.journey.calendar import Calendar
@@ -110,6 +113,9 @@ class Onboarding:
     @workflow.signal(dynamic=True)
     def on_signal(self, name: str, args: Sequence[RawValue]) -> None:
         """Every event comes through here; whatever is not one is noted and never an exception."""
+        if name == FLUSH:
+            self._tell_again(args)
+            return
         try:
             signal = workflow.payload_converter().from_payload(args[0].payload, EventSignal)
             if len(args) != 1 or not signal.event or not signal.id:
@@ -152,6 +158,21 @@ class Onboarding:
         """What a command would do at a real instant; nothing changes."""
         return foresight.foresee(self._running(), self._asked(name, given), self._clock.journey(at))
 
+    @workflow.query
+    def told(self) -> Told:
+        """What the store was told: for whoever compares the two."""
+        engine, outbox = self._running(), self._outbox
+        return Told(
+            enrolment=engine.state.enrolment,
+            segment=engine.route.journey.journey,
+            version=engine.route.journey.version,
+            enrolled_at=self._start.enrolled_at,
+            speed=self._start.speed,
+            status=engine.status,
+            acknowledged=0 if outbox.acknowledged is None else outbox.acknowledged.number,
+            newest=outbox.view_number,
+        )
+
     def _command(self, name: str, args: Sequence[RawValue]) -> Command:
         try:
             given = (
@@ -176,6 +197,15 @@ class Onboarding:
             owner=given.owner,
             answer=given.answer,
         )
+
+    def _tell_again(self, args: Sequence[RawValue]) -> None:
+        try:
+            newest = workflow.payload_converter().from_payload(args[0].payload, Flush).newest
+        except Exception as error:
+            workflow.logger.warning("a flush was not one: %s", type(error).__name__)
+            return
+        self._outbox.forget(newest)
+        self._woken = True
 
     # One turn of the loop
 

@@ -38,6 +38,7 @@ class Outbox:
         self.acknowledged = acknowledged
         self.view_number = view_number
         self._written: dict[int, Entry] = {}
+        self._forgotten = 0
 
     @property
     def is_empty(self) -> bool:
@@ -82,8 +83,15 @@ class Outbox:
             owner = (outcome.result or {}).get("owner") if written.kind == "assign" else None
             if view is not None and owner is not None and carrier.step:
                 view = replace(view, owners={**view.owners, carrier.step: str(owner)})
-        if view is not None and (self.acknowledged is None or view.number > self.acknowledged.number):
+        known = self._forgotten if self.acknowledged is None else self.acknowledged.number
+        if view is not None and view.number > known:
             self.acknowledged = view
+
+    def forget(self, newest: int) -> None:
+        """The store does not say what it was told, or has a view of number `newest` from who knows where: tell
+        it again, under a higher number. What is on its way there already does not count."""
+        self.view_number = self._forgotten = max(self.view_number, newest)
+        self.acknowledged = None
 
     def refused(self, carrier: Carrier) -> None:
         """The store will never take what a flush carried: the view counts as told, the entries stay."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -50,6 +51,7 @@ from firstmile.signup import SignUp
 from firstmile.store import audit, enrolments, parked, profiles, published, views
 from firstmile.store.audit import Deed
 from firstmile.store.enrolments import Enrolment, NewEnrolment
+from firstmile.store.profiles import Profile
 from firstmile.store.published import Published
 
 STALE = timedelta(minutes=2)
@@ -168,6 +170,13 @@ class Enrolling:
         await premises.flush()
         return Swept(started, removed, delivered, expired)
 
+    async def start_again(self, row: Enrolment, profile: Profile) -> bool:
+        """Start the workflow of a row that Temporal lost before it had done anything. False if it cannot be:
+        what it was started with is not known."""
+        if row.given is None:
+            return False
+        return await self._start(row, partial(signup.subject_as_kept, profile, row.given))
+
     async def trait_kinds(self, segment: str) -> dict[str, str]:
         """What the current journey of a segment declares of traits: name and kind."""
         async with self._premises.reading() as db:
@@ -186,7 +195,7 @@ class Enrolling:
                 raise SignUpDiffers(sign_up.id, row.response)
             if row.state == "started":
                 return Enrolled("same", row.response)
-            if await self._start(sign_up, row):
+            if await self._start(row, sign_up.subject):
                 return Enrolled("started" if registered.outcome == "created" else "same", row.response)
 
     async def _known(self, body: object) -> tuple[Enrolment | None, Published | None]:
@@ -238,6 +247,7 @@ class Enrolling:
             enrolled_at=now,
             number=number,
             speed=sign_up.speed,
+            given={"traits": sign_up.traits, "skip": sign_up.skip},
         )
         async with self._premises.writing() as tx:
             registered = await enrolments.register(tx, new, sign_up.profile(), now)
@@ -245,7 +255,7 @@ class Enrolling:
                 await audit.record(tx, deed)
             return registered
 
-    async def _start(self, sign_up: SignUp, row: Enrolment) -> bool:
+    async def _start(self, row: Enrolment, subject: Callable[[Route, int], Subject]) -> bool:
         """Start the workflow of a row. False if a sweep removed the row meanwhile: register it again."""
         premises = self._premises
         canonical = premises.shelf.known(row.segment, row.version)
@@ -254,7 +264,7 @@ class Enrolling:
                 canonical = await premises.shelf.canonical(db, row.segment, row.version)
         if canonical is None:
             raise StoreAway(f"version {row.version} of '{row.segment}' is not in the store: publish it again")
-        starting = await asyncio.to_thread(_start_of, sign_up, row, canonical)
+        starting = await asyncio.to_thread(_start_of, subject, row, canonical)
         try:
             await self._call(row, starting)
         except RPCError as error:
@@ -318,10 +328,10 @@ class _Starting:
     stage: str | None
 
 
-def _start_of(sign_up: SignUp, row: Enrolment, canonical: str) -> _Starting:
+def _start_of(subject_on: Callable[[Route, int], Subject], row: Enrolment, canonical: str) -> _Starting:
     """Everything that the engine will read, and the stage that the customer begins in."""
     route = route_of(canonical)
-    subject, enrolled_at = sign_up.subject(route, row.number), from_datetime(row.enrolled_at)
+    subject, enrolled_at = subject_on(route, row.number), from_datetime(row.enrolled_at)
     slice_ = cut(
         subject.timezone, enrolled_at, _latest_end(route, subject, enrolled_at), subject.country,
         subject.subdivision,

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 
 from firstmile.store import profiles
 from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.dialect import insert
 from firstmile.store.profiles import Profile
 from firstmile.store.tables import enrolments
 from firstmile.store.tables import profiles as profile_rows
@@ -27,7 +30,8 @@ from firstmile.store.tables import profiles as profile_rows
 class NewEnrolment:
     """A sign-up. `request_hash` is of its body, `response` the body of the answer to it.
 
-    `number` is 1, or one more for each time the same subject is onboarded again.
+    `number` is 1, or one more for each time the same subject is onboarded again. `given` are the traits and the
+    steps already done, with which a workflow that got lost at once can be started again.
     """
 
     subject: str
@@ -38,6 +42,7 @@ class NewEnrolment:
     enrolled_at: datetime
     number: int = 1
     speed: float = 1.0
+    given: dict[str, Any] | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,6 +60,7 @@ class Enrolment:
     speed: float
     created_at: datetime
     tried_at: datetime
+    given: dict[str, Any] | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,32 +85,24 @@ async def register(tx: Writing, new: NewEnrolment, profile: Profile, now: dateti
     """
     if profile.subject != new.subject:
         raise ValueError(f"the profile is of {profile.subject}, the enrolment of {new.subject}")
-    statement = tx.insert(enrolments).values(
-        subject=new.subject,
-        number=new.number,
-        segment=new.segment,
-        version=new.version,
-        state="starting",
-        request_hash=new.request_hash,
-        response=new.response,
-        enrolled_at=new.enrolled_at,
-        speed=new.speed,
-        created_at=now,
-        tried_at=now,
-    )
-    row = await tx.first(statement.on_conflict_do_nothing().returning(enrolments))
+    row = await tx.first(_insert(tx.dialect_name), _row(new, "starting", now))
     if row is not None:
         await profiles.write(tx, profile, now)
-        return Registered("created", _enrolment(row))
+        return Registered("created", enrolment_of(row))
     here = _at(new.subject, new.number)
     row = await tx.first(select(enrolments).where(here).with_for_update())
     if row is None:  # removed by a sweep in this very moment: it is new after all
         return await register(tx, new, profile, now)
     if row.request_hash != new.request_hash:
-        return Registered("different", _enrolment(row))
+        return Registered("different", enrolment_of(row))
     if row.state == "starting":
         await tx.execute(update(enrolments).where(here).values(tried_at=now))
-    return Registered("same", _enrolment(row))
+    return Registered("same", enrolment_of(row))
+
+
+async def adopt(tx: Writing, new: NewEnrolment, now: datetime) -> bool:
+    """Write the row of a workflow that somebody started without one. False if there is one by now."""
+    return await tx.first(_insert(tx.dialect_name), _row(new, "started", now)) is not None
 
 
 async def mark_started(tx: Writing, subject: str, number: int) -> bool:
@@ -118,7 +116,7 @@ async def mark_started(tx: Writing, subject: str, number: int) -> bool:
 async def stale_starting(db: Reading, older_than: datetime, limit: int = 100) -> list[Enrolment]:
     """What stayed `starting` and was last tried before a moment, oldest first."""
     statement = select(enrolments).where(enrolments.c.state == "starting", enrolments.c.tried_at < older_than)
-    return [_enrolment(row) for row in await db.all(statement.order_by(enrolments.c.tried_at).limit(limit))]
+    return [enrolment_of(row) for row in await db.all(statement.order_by(enrolments.c.tried_at).limit(limit))]
 
 
 async def remove_starting(tx: Writing, subject: str, number: int, older_than: datetime) -> bool:
@@ -137,19 +135,36 @@ async def remove_starting(tx: Writing, subject: str, number: int, older_than: da
 async def get(db: Reading, subject: str, number: int) -> Enrolment | None:
     """One enrolment, or None."""
     row = await db.first(select(enrolments).where(_at(subject, number)))
-    return None if row is None else _enrolment(row)
+    return None if row is None else enrolment_of(row)
 
 
 async def latest(db: Reading, subject: str) -> Enrolment | None:
     """The subject's newest enrolment; None if the subject is unknown."""
     statement = select(enrolments).where(enrolments.c.subject == subject)
     row = await db.first(statement.order_by(enrolments.c.number.desc()).limit(1))
-    return None if row is None else _enrolment(row)
+    return None if row is None else enrolment_of(row)
+
+
+async def newest(db: Reading, subjects: Sequence[str]) -> dict[str, Enrolment]:
+    """The newest enrolments of several subjects (a page of them), by subject."""
+    statement = select(enrolments).where(enrolments.c.subject.in_(subjects)).order_by(enrolments.c.number)
+    return {row.subject: enrolment_of(row) for row in await db.all(statement)}
+
+
+@cache
+def _insert(name: str) -> ReturningInsert[*tuple[Any, ...]]:
+    return insert(name, enrolments).on_conflict_do_nothing().returning(enrolments)
+
+
+def _row(new: NewEnrolment, state: str, now: datetime) -> dict[str, Any]:
+    given = {field.name: getattr(new, field.name) for field in fields(new)}
+    return given | {"state": state, "created_at": now, "tried_at": now}
 
 
 def _at(subject: str, number: int) -> ColumnElement[bool]:
     return and_(enrolments.c.subject == subject, enrolments.c.number == number)
 
 
-def _enrolment(row: AnyRow) -> Enrolment:
+def enrolment_of(row: AnyRow) -> Enrolment:
+    """An enrolment from its row."""
     return Enrolment(**row._mapping)

@@ -75,6 +75,8 @@ enrolments: Final = Table(
     Column("speed", Double, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("tried_at", Moment, nullable=False),
+    # What the workflow was started with and nothing else of the store says: traits, and steps already done.
+    Column("given", JSON(none_as_null=True)),
 )
 partial_index("ix_enrolments_starting", enrolments.c.tried_at, where=enrolments.c.state == "starting")
 
@@ -433,4 +435,16 @@ bulk_items: Final = Table(
     Column("reason", FreeText),
     Column("at", Moment),
     Index(None, "job", "state", "number"),
+)
+
+# ---- what one process does at a time ---------------------------------------------------------------------
+
+turns: Final = Table(
+    "turns",
+    metadata,
+    Column("name", WORD, primary_key=True),
+    Column("holder", KEY),
+    Column("until", Moment, nullable=False),
+    # Where the next turn goes on.
+    Column("reached", JSON, nullable=False),
 )

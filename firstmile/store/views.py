@@ -121,6 +121,13 @@ async def get(db: Reading, subject: str, enrolment: int | None = None) -> Custom
     return None if row is None else _customer(row)
 
 
+async def some(db: Reading, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Customer]:
+    """The views of several enrolments (a page of them), by subject and number."""
+    wanted = views.c.subject.in_([subject for subject, _ in places])
+    found = [_customer(row) for row in await db.all(select(views).where(wanted))]
+    return {(one.subject, one.enrolment): one for one in found if (one.subject, one.enrolment) in set(places)}
+
+
 async def find(
     db: Reading,
     *,
