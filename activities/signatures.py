@@ -26,6 +26,15 @@ RECORD = "write_records"
 PREPARE = "prepare_start"
 """What a start by a bare Temporal client left out: Start -> Start."""
 
+BULK = "give_commands"
+"""Gives the command of a bulk job to a stretch of its list: BulkBatch -> BulkProgress."""
+
+BULK_ROOM = timedelta(minutes=2)
+"""How long a stretch may take beyond its own pace: customers who do not answer, a few at a time."""
+
+BULK_HEARTBEAT = timedelta(seconds=10)
+"""After how long without a sign of life a stretch is given to another worker."""
+
 START_TO_CLOSE = timedelta(seconds=15)
 """Longer than any one attempt may take: a provider's time-out lies below it. Decides how fast the customers
 of a killed worker go on."""

@@ -92,6 +92,20 @@ class UnknownCustomer(FirstmileError):
         super().__init__(f"nobody signed up as '{subject}'")
 
 
+class UnknownJob(FirstmileError):
+    """There is no such bulk job."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"there is no bulk job '{id}': `firstmile bulk-status` lists them")
+
+
+class JobDiffers(FirstmileError):
+    """This idempotency key asked for another bulk job before."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"this key asked for another job before ({id}): repeat that one, or use another key")
+
+
 class JourneyOver(FirstmileError):
     """The customer's journey has ended: it takes no more commands."""
 
@@ -126,6 +140,10 @@ class TemporalAway(FirstmileError):
     """Temporal does not answer."""
 
     retryable = True
+
+
+class NotThereYet(TemporalAway):
+    """Temporal answers, but this customer's workflow is only just starting, or continuing as new."""
 
 
 class StoreAway(FirstmileError):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from firstmile.connection import store_errors
+from firstmile.contracts import BULK_WORKFLOW
 from firstmile.errors import PublishRefused
 from firstmile.journey.checks import unavailable
 from firstmile.journey.loader import load_checked
@@ -85,6 +86,10 @@ def check(journeys: Path, templates: Path) -> _Checked:
         if journey is None:
             continue
         problems += map(str, unavailable(journey, document=loaded.document))
+        if journey.journey == BULK_WORKFLOW:
+            problems.append(
+                f"{file.name}: a journey cannot be called '{BULK_WORKFLOW}': that is a workflow of ours"
+            )
         if journey.journey in found:
             problems.append(f"{file.name}: journey '{journey.journey}' is in another file too: keep one")
         if len(journey.canonical_json()) > MAX_JOURNEY_BYTES:

@@ -125,6 +125,14 @@ class Settings(BaseSettings):
         gt=0,
         description="How many calls a second one key, or one address, may begin in a process. By default any",
     )
+    bulk_rate: float = Field(
+        default=10,
+        gt=0,
+        description="To how many customers a second a bulk command goes, unless it says otherwise",
+    )
+    bulk_rate_limit: float = Field(
+        default=50, gt=0, description="The most that a bulk command may say: customers a second"
+    )
     worker_metrics_port: Port | None = Field(
         default=None, description="The port on which a worker serves its metrics. By default none"
     )

@@ -28,6 +28,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities import signatures
+from activities.bulk import GiveCommands
 from firstmile import connection, settings
 from firstmile.contracts import EffectOutcome, EffectRequest, Records
 from firstmile.journey.instants import from_datetime
@@ -35,6 +36,7 @@ from firstmile.service import Service
 from firstmile.store import owners, records, schema
 from firstmile.store.database import Database
 from firstmile.store.owners import Person
+from workflows.bulk import BulkCommand
 from workflows.onboarding import Onboarding
 
 T = TypeVar("T")
@@ -254,8 +256,8 @@ async def town(place: Path, *, works: bool = True) -> AsyncIterator[Service]:
             working = Worker(
                 server.client,
                 task_queue=service.settings.task_queue,
-                workflows=[Onboarding],
-                activities=activities(database_of(service)),
+                workflows=[Onboarding, BulkCommand],
+                activities=[*activities(database_of(service)), GiveCommands(service).give_commands],
                 workflow_runner=UnsandboxedWorkflowRunner(),
             )
             async with working if works else nullcontext():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from temporalio.runtime import Runtime
 
     from firstmile.provisioning import Webhooks
+    from firstmile.service import Service
     from firstmile.settings import Settings
     from firstmile.store.database import Database
 
@@ -65,6 +66,8 @@ async def serve(settings: Settings, *, cached: int = CACHED) -> None:
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
     from firstmile import connection
+    from firstmile.service import Service
+    from workflows.bulk import BulkCommand
     from workflows.onboarding import Onboarding
 
     stop = asyncio.Event()
@@ -74,13 +77,15 @@ async def serve(settings: Settings, *, cached: int = CACHED) -> None:
     async with connection.store(settings) as database, webhooks_of(settings) as webhooks:
         client = await connection.temporal(runtime=runtime_of(settings), patience=timedelta(seconds=60))
         await connection.ensure_search_attributes(client)
+        service = Service(client, database, settings)
         # Outside the sandbox: re-importing workflows in it costs each customer several milliseconds and a
         # hundred kilobytes. That they are deterministic is kept by the import contracts and the replay tests.
         running = Worker(
             client,
             task_queue=settings.task_queue,
-            workflows=[Onboarding],
-            activities=activities_of(settings, database, webhooks),
+            # The dynamic definition takes every type that none has by name: the segments.
+            workflows=[Onboarding, BulkCommand],
+            activities=activities_of(settings, database, webhooks, service),
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=cached,
             # More would only wait for the interpreter's lock, and each keeps memory of its own.
@@ -136,9 +141,12 @@ def webhooks_of(settings: Settings) -> Webhooks:
     return Webhooks(systems, allow_private=settings.allow_private_addresses)
 
 
-def activities_of(settings: Settings, database: Database, webhooks: Webhooks) -> Sequence[Callable[..., Any]]:
+def activities_of(
+    settings: Settings, database: Database, webhooks: Webhooks, service: Service
+) -> Sequence[Callable[..., Any]]:
     """Every activity, with what it works with."""
     from activities.assign import AssignOwner
+    from activities.bulk import GiveCommands
     from activities.messages import Mailroom, SendMessages
     from activities.prepare import PrepareStart
     from activities.provision import Provision
@@ -184,4 +192,5 @@ def activities_of(settings: Settings, database: Database, webhooks: Webhooks) ->
         OpenTask(tools).open_task,
         WriteRecords(tools).write_records,
         PrepareStart(tools).prepare_start,
+        GiveCommands(service).give_commands,
     ]

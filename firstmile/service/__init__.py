@@ -18,6 +18,8 @@ from firstmile.links import Target
 from firstmile.publishing import Publishing, publish
 from firstmile.service.answers import Answers, Preferences, Question
 from firstmile.service.auditing import Auditing
+from firstmile.service.batches import Batches
+from firstmile.service.bulk import BulkCommands
 from firstmile.service.commanding import Commanding, Done, Foresight
 from firstmile.service.correcting import Correcting
 from firstmile.service.enrolling import STALE, Enrolled, Enrolling, Swept
@@ -55,6 +57,8 @@ class Service:
         self._correcting = Correcting(self._premises)
         self._reading = Reading(self._premises)
         self.keys = Keys(self._premises)
+        self.bulk = BulkCommands(self._premises, self._commanding)
+        self.batches = Batches(self._premises, self._commanding)
         self.auditing = Auditing(self._premises)
         self.answers = Answers(self._premises, events)
 
@@ -79,8 +83,10 @@ class Service:
         return await self._correcting.address(subject, body, actor=actor, reason=reason)
 
     async def sweep(self, older_than: timedelta = STALE) -> Swept:
-        """Finish or remove sign-ups that got stuck, hand over parked events, write what was counted."""
-        return await self._enrolling.sweep(older_than)
+        """Finish or remove sign-ups that got stuck, hand over parked events, start bulk jobs that were not."""
+        swept = await self._enrolling.sweep(older_than)
+        await self.bulk.sweep()
+        return swept
 
     # Events and commands
 

@@ -31,8 +31,8 @@ from firstmile.errors import (
     Flaw,
     JourneyOver,
     NotConfirmed,
+    NotThereYet,
     StoreAway,
-    TemporalAway,
     UnknownCustomer,
 )
 from firstmile.journey import foresight
@@ -80,9 +80,17 @@ class Commanding:
         self._premises = premises
 
     async def command(
-        self, subject: str, name: str, request: CommandRequest, *, key: str | None = None
+        self,
+        subject: str,
+        name: str,
+        request: CommandRequest,
+        *,
+        key: str | None = None,
+        enrolment: int | None = None,
     ) -> Done:
         """Carry out a command. With a `key`, the same command given twice has one effect.
+
+        `enrolment`: it is meant for this one, and rejected once the customer is on the way again.
 
         Raises `CommandRejected` with the reason, `UnknownCustomer`, `JourneyOver`, or a retryable error
         (`NotConfirmed`: it may still be carried out).
@@ -92,6 +100,8 @@ class Commanding:
             row = await enrolments.latest(db, subject)
             if row is None:
                 raise UnknownCustomer(subject)
+            if enrolment not in (None, row.number):
+                raise CommandRejected("the customer has been enrolled again since")
             customer = await views.get(db, subject, row.number)
             owner_is_known = request.owner is None or await owners.person(db, request.owner) is not None
         deed = self._deed(row, name, request, None if customer is None else customer.view)
@@ -213,7 +223,7 @@ class Commanding:
             if is_not_found(error):
                 raise await self._nobody_there(row) from error
             if error.status == RPCStatusCode.FAILED_PRECONDITION:
-                raise TemporalAway("the workflow is not ready to be commanded: try again") from error
+                raise NotThereYet("the workflow is not ready to be commanded: try again") from error
             raise
 
     async def _update_once(
@@ -232,7 +242,7 @@ class Commanding:
     async def _nobody_there(self, row: Enrolment) -> Exception:
         """What to say when Temporal knows no running workflow of this customer."""
         if row.state == "starting":
-            return TemporalAway(f"'{row.subject}' is only just starting: try again")
+            return NotThereYet(f"'{row.subject}' is only just starting: try again")
         async with self._premises.reading() as db:
             customer = await views.get(db, row.subject, row.number)
             entries = await journal.read(db, row.subject, row.number)

@@ -7,14 +7,14 @@ the transaction that does it, once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import and_, exists, select
 
-from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.database import AnyRow, Reading, Writing, batched
 from firstmile.store.tables import audit
 
 Outcome = Literal["asked", "done", "rejected", "failed"]
@@ -83,6 +83,17 @@ async def read(
     rows = await db.all(select(audit).where(*wanted).order_by(audit.c.number.desc()).limit(limit + 1))
     found = [_deed(row) for row in rows[:limit]]
     return Page(found, found[-1][0] if len(rows) > limit else None)
+
+
+async def outcomes(db: Reading, requests: Sequence[str]) -> dict[str, tuple[Outcome, str | None]]:
+    """What is known to have come of these requests, with the detail; those that are open are left out."""
+    found: dict[str, tuple[Outcome, str | None]] = {}
+    for some in batched(requests):
+        statement = select(audit.c.request, audit.c.outcome, audit.c.detail).where(
+            audit.c.request.in_(some), audit.c.outcome.in_(("done", "rejected"))
+        )
+        found |= {row.request: (row.outcome, row.detail) for row in await db.all(statement)}
+    return found
 
 
 def _deed(row: AnyRow) -> tuple[int, Deed]:

@@ -7,25 +7,28 @@ import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio import activity
+from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
 from activities import signatures
 from activities.messages import Mailroom
 from firstmile import publishing, settings
 from firstmile.cli.worker import GRACE, activities_of, webhooks_of
-from firstmile.contracts import EffectOutcome, EffectRequest, Records, Start
+from firstmile.contracts import BulkBatch, BulkProgress, EffectOutcome, EffectRequest, Records, Start
 from firstmile.errors import PublishRefused, SettingsError
 from firstmile.journey.checks import NOT_YET
 from firstmile.journey.model import KINDS
 from firstmile.provisioning import Webhooks
+from firstmile.service import Service
 from firstmile.standins.provisioning import provisioning_standin
 from firstmile.store.database import Database
 from tests.activities.building import Ask, Switch, across, rode
 from tests.activities.conftest import SECRET
+from tests.doorway import Nowhere
 from tests.mail.building import Standin
 
 LEAST: dict[str, dict[str, Any]] = {
@@ -69,7 +72,7 @@ async def registered(
             patched.setenv(f"FIRSTMILE_{name}", value)
         loaded = settings.load(sends=True)
     webhooks = webhooks_of(loaded)
-    built = activities_of(loaded, db, webhooks)
+    built = activities_of(loaded, db, webhooks, Service(cast(Client, Nowhere()), db, loaded))
     definitions = [activity._Definition.must_from_callable(one) for one in built]
     names = [definition.name for definition in definitions]
     assert len(names) == len(set(names)), "two activities of one name"
@@ -81,13 +84,19 @@ async def registered(
 def test_a_worker_has_every_activity_that_workflows_call_and_no_other(
     registered: dict[str, Callable[..., Any]],
 ) -> None:
-    assert registered.keys() == {*signatures.EFFECTS.values(), signatures.RECORD, signatures.PREPARE}
+    assert registered.keys() == {
+        *signatures.EFFECTS.values(),
+        signatures.RECORD,
+        signatures.PREPARE,
+        signatures.BULK,
+    }
 
 
 def test_activities_take_and_give_what_workflows_say(registered: dict[str, Callable[..., Any]]) -> None:
     expected: dict[str, tuple[list[type], type]] = {
         signatures.RECORD: ([Records], type(None)),
         signatures.PREPARE: ([Start], Start),
+        signatures.BULK: ([BulkBatch], BulkProgress),
     }
     for name in signatures.EFFECTS.values():
         expected[name] = ([EffectRequest], EffectOutcome)
