@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, and_, delete, select, update
 
 from firstmile.store import profiles
-from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.database import AnyRow, Reading, Writing, batched
 from firstmile.store.profiles import Profile
 from firstmile.store.tables import enrolments
 from firstmile.store.tables import profiles as profile_rows
@@ -145,6 +145,16 @@ async def latest(db: Reading, subject: str) -> Enrolment | None:
     statement = select(enrolments).where(enrolments.c.subject == subject)
     row = await db.first(statement.order_by(enrolments.c.number.desc()).limit(1))
     return None if row is None else _enrolment(row)
+
+
+async def latest_of(db: Reading, subjects: Sequence[str]) -> dict[str, Enrolment]:
+    """The newest enrolment of each of these subjects that is known."""
+    found: dict[str, Enrolment] = {}
+    for some in batched(sorted(set(subjects))):
+        statement = select(enrolments).where(enrolments.c.subject.in_(some))
+        for row in await db.all(statement.order_by(enrolments.c.number)):
+            found[row.subject] = _enrolment(row)
+    return found
 
 
 def _at(subject: str, number: int) -> ColumnElement[bool]:
