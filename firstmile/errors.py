@@ -108,6 +108,28 @@ class LinkRefused(FirstmileError):
     """The link is not one of ours, or it has been changed."""
 
 
+class DateGone(FirstmileError):
+    """The training does not take place at this date, or no longer."""
+
+
+class SessionsUnread(FirstmileError):
+    """The sessions of trainings cannot be read just now."""
+
+    retryable = True
+
+
+class SignatureRefused(FirstmileError):
+    """The request is not signed as it must be; the message says in what way."""
+
+
+class BatchRefused(FirstmileError):
+    """The body is not the list that it must be."""
+
+
+class WebhookClosed(FirstmileError):
+    """Nothing is taken here until a setting is made; the message names it."""
+
+
 class TemporalAway(FirstmileError):
     """Temporal does not answer."""
 

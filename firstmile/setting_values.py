@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr
@@ -14,6 +15,9 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
 from firstmile.journey.durations import DurationError, parse_duration
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 MAKE_A_SECRET = "openssl rand -base64 32 makes one"
 _SHORTEST = 16
@@ -117,6 +121,31 @@ def _long_enough(value: object) -> object:
     return found
 
 
+def verification_key(text: str) -> EllipticCurvePublicKey:
+    """A public key as SendGrid shows it: base64 of its DER. Raises `ValueError` for anything else."""
+    # Loaded where it is used: every program reads settings, and few verify signatures.
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    key = load_der_public_key(base64.b64decode(text, validate=True))
+    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+        raise ValueError("not a key of the curve P-256")
+    return key
+
+
+def _verification_keys(value: object) -> object:
+    found = _listed(value)
+    for one in found if isinstance(found, list) else ():
+        try:
+            verification_key(one if isinstance(one, str) else "")
+        except ValueError:
+            raise _refuse(
+                "this is no public key: copy the verification key that SendGrid shows for the webhook "
+                "(base64, without BEGIN and END)"
+            ) from None
+    return found
+
+
 Duration = Annotated[timedelta, NoDecode, BeforeValidator(_seconds)]
 WebAddress = Annotated[str, BeforeValidator(_web_address)]
 MailAddress = Annotated[str, BeforeValidator(_mail_address)]
@@ -124,6 +153,7 @@ Database = Annotated[str, BeforeValidator(_database)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
 Recipients = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_recipients)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_long_enough)]
+VerificationKeys = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_verification_keys)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Json = BeforeValidator(_json)
 Lower = BeforeValidator(_lower)

@@ -42,6 +42,7 @@ from firstmile.setting_values import (
     Port,
     Recipients,
     Secrets,
+    VerificationKeys,
     WebAddress,
 )
 
@@ -152,6 +153,17 @@ class Settings(BaseSettings):
         le=timedelta(seconds=4.5),
         description="How long one read or write to SendGrid may take; an activity has time for three of them",
     )
+    sendgrid_webhook_keys: VerificationKeys = Field(
+        default=(),
+        description="The verification keys of SendGrid's Event Webhook, newest first. Without one no events "
+        "are taken",
+    )
+    webhook_tolerance: Duration = Field(
+        default=timedelta(minutes=5),
+        gt=timedelta(0),
+        le=timedelta(days=1),
+        description="How far the time that a webhook's request was signed at may lie from now, either way",
+    )
     systems: Annotated[dict[str, System], NoDecode, Json] = Field(
         default={},
         description='The systems that provision: {"workspace": {"url": "https://…", "secret": "…"}}',
@@ -251,7 +263,7 @@ def shown(settings: Settings) -> dict[str, Any]:
     found = settings.model_dump(mode="json")
     found["journeys"] = str(settings.journeys_folder())
     found["templates"] = str(settings.templates_folder())
-    for name in ("reconcile_for", "sendgrid_timeout"):
+    for name in ("reconcile_for", "sendgrid_timeout", "webhook_tolerance"):
         found[name] = f"{getattr(settings, name).total_seconds():g} seconds"
     found["database_url"] = re.sub(r"(://[^:/@]*):.*@", r"\1:**********@", settings.database_url)
     return found

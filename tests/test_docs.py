@@ -418,7 +418,7 @@ def test_every_setting_is_in_the_table_with_its_meaning() -> None:
 
 def _default(value: object) -> str:
     if value in (None, "", (), {}) or not isinstance(value, str | int | bool):
-        return "30 minutes" if str(value) == "0:30:00" else "4 seconds" if str(value) == "0:00:04" else ""
+        return {"0:30:00": "30 minutes", "0:05:00": "5 minutes", "0:00:04": "4 seconds"}.get(str(value), "")
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

@@ -32,13 +32,12 @@ from urllib.parse import urlsplit
 import sendgrid
 from python_http_client.exceptions import HTTPError
 
+from firstmile.mail.delivery import KEY_NAME
 from firstmile.mail.errors import OutcomeUnknown, Rejected, TransportError, TryLater
 from firstmile.mail.message import Address, Message
 from firstmile.mail.transport import Absent, Found, Receipt, Sighting, Trace, Unknown
 
 HOST = "https://api.sendgrid.com"
-KEY_NAME = "fm_key"
-"""Our key among the custom arguments; the prefix keeps it clear of SendGrid's reserved names."""
 MAX_CATEGORIES = 10
 LATER = timedelta(seconds=60)
 """When to try again if the provider does not say."""

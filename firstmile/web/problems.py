@@ -46,6 +46,8 @@ class Kind:
 
 KINDS: dict[type[Exception], Kind] = {
     NotJson: Kind(400, "not-json", "The body is not JSON"),
+    errors.BatchRefused: Kind(400, "not-a-list", "The body is not a list"),
+    errors.SignatureRefused: Kind(401, "signature-refused", "The signature was refused"),
     errors.UnknownCustomer: Kind(404, "unknown-customer", "There is no such customer"),
     errors.SignUpDiffers: Kind(409, "sign-up-differs", "This id signed up with another body"),
     errors.CommandRejected: Kind(409, "command-rejected", "The command was rejected"),
@@ -55,6 +57,7 @@ KINDS: dict[type[Exception], Kind] = {
     errors.CommandMalformed: Kind(422, "command-malformed", "The command was refused"),
     errors.TemporalAway: Kind(503, "temporal-away", "Temporal does not answer"),
     errors.StoreAway: Kind(503, "store-away", "The store does not answer"),
+    errors.WebhookClosed: Kind(503, "webhook-closed", "This webhook is not set up"),
     errors.NotConfirmed: Kind(504, "not-confirmed", "Nobody has confirmed the command"),
 }
 _TITLES = {
