@@ -20,6 +20,7 @@ from activities.messages import SendMessages
 from firstmile.contracts import EffectOutcome, EffectRequest
 from firstmile.journey.instants import from_datetime
 from firstmile.links import Purpose, Target
+from firstmile.mail.calendar_file import uid_of
 from firstmile.store import holds, ledger, profiles, suppressions
 from firstmile.store.database import Database
 from firstmile.store.profiles import Consent
@@ -186,7 +187,7 @@ async def test_an_invitation_brings_its_calendar_file(
     file = opened.attachment(0)
     assert file is not None
     assert file[:2] == ("invitation.ics", "text/calendar")
-    assert f"UID:{request.key}@firstmile".encode() in file[2].replace(b"\r\n ", b"")
+    assert f"UID:{uid_of(request.subject, 1, request.step)}".encode() in file[2].replace(b"\r\n ", b"")
 
 
 async def test_every_message_can_be_unsubscribed_from_by_its_header(
@@ -340,7 +341,8 @@ async def test_a_template_that_cannot_be_filled_in_fails_without_saying_of_whom(
     outcome = await attempt(messages.invite_to_training, request)
 
     assert outcome.outcome == "failed"
-    assert outcome.reason == "template welcome: _layout/sessions.json: there is no session 'nowhere'"
+    told = "template welcome: _layout/sessions.json: unknown session 'nowhere': there is only intro"
+    assert outcome.reason == told
     assert await rode(db, request, outcome)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import update
 
 from firstmile.contracts import EffectOutcome
 from firstmile.journey.instants import from_datetime
+from firstmile.mail.calendar_file import uid_of
 from firstmile.mail.composing import Letterhead
 from firstmile.mail.errors import OutcomeUnknown
 from firstmile.mail.message import Address, Message
@@ -141,7 +142,7 @@ async def test_a_training_with_a_date_brings_its_calendar_file(
     assert file[1] == "text/calendar"
     unfolded = file[2].replace(b"\r\n ", b"")
     assert b"METHOD:REQUEST" in unfolded
-    assert f"UID:{request.key}@firstmile".encode() in unfolded
+    assert f"UID:{uid_of('c-1', 1, 't')}".encode() in unfolded
     assert b"bo@customer.example" in unfolded
 
 
@@ -168,7 +169,7 @@ async def test_a_template_that_fails_fails_the_step(
     is_outcome(unknown, "failed", "template nope: nope: there is no such template")
     params = {"template": "intro", "session": "nope"}
     session = await send_once(db, transport, ask(kind="training", params=params), post, links=LINKS)
-    is_outcome(session, "failed", "template intro: _layout/sessions.json: there is no session 'nope'")
+    is_outcome(session, "failed", "template intro: _layout/sessions.json: unknown session 'nope': there is only intro")
     assert sendgrid.mailbox.count() == 0
 
 
