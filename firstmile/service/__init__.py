@@ -15,10 +15,11 @@ from firstmile.contracts import CommandRequest
 from firstmile.journey.journal import View
 from firstmile.links import Target
 from firstmile.publishing import Publishing, publish
-from firstmile.service.answers import Answers, Preferences, Question
+from firstmile.service.answers import Answers, Question
 from firstmile.service.commanding import Commanding, Done
 from firstmile.service.enrolling import STALE, Enrolled, Enrolling, Swept
 from firstmile.service.events import EventOutcome, Events, ProductEvent
+from firstmile.service.preferences import Preferences, Preferring
 from firstmile.service.premises import Premises, clock
 from firstmile.service.standing import FoundPage, Reading, Standing
 from firstmile.settings import Settings
@@ -48,6 +49,7 @@ class Service:
         self._commanding = Commanding(self._premises)
         self._reading = Reading(self._premises)
         self.answers = Answers(self._premises, events)
+        self.preferring = Preferring(self._premises, events)
 
     # Signing up
 
@@ -134,8 +136,8 @@ class Service:
         return await self.answers.question(target)
 
     async def preferences(self, target: Target) -> Preferences:
-        """What a customer wants to be sent."""
-        return await self.answers.preferences(target)
+        """What a recipient wants to be sent."""
+        return await self.preferring.preferences(target)
 
     async def trait_kinds(self, segment: str) -> dict[str, str]:
         """The traits that a segment's current journey declares, with their kinds; none if it has none."""

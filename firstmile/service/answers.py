@@ -1,4 +1,4 @@
-"""Customers' answers from the pages behind their links: surveys, check-ins, and what they want to be sent.
+"""Customers' answers from the pages behind their links: surveys and check-ins.
 
 An answer is written to the store and parked in one transaction, then signalled: a customer who pressed
 "send" is never asked to press again because Temporal was away. Every answer is kept; the last one stands.
@@ -21,9 +21,9 @@ from firstmile.journey.route import Route, Stop
 from firstmile.links import Answer, Target
 from firstmile.service.events import Events, ProductEvent, event_key
 from firstmile.service.premises import Premises
-from firstmile.store import enrolments, parked, profiles, responses, suppressions, views
+from firstmile.store import enrolments, parked, profiles, responses, views
 from firstmile.store.enrolments import Enrolment
-from firstmile.store.profiles import Consent, Profile
+from firstmile.store.profiles import Profile
 from firstmile.store.responses import Response
 
 MAX_COMMENT = 4_000
@@ -42,15 +42,6 @@ class Question:
     scale: tuple[int, int] | None
     locale: str | None
     answered: Response | None
-
-
-@dataclass(frozen=True, slots=True)
-class Preferences:
-    """What a customer wants to be sent. `stopped`: nothing but what the account itself makes necessary."""
-
-    target: Target
-    locale: str | None
-    stopped: bool
 
 
 class Answers:
@@ -123,29 +114,6 @@ class Answers:
                 await parked.delivered(tx, event.subject, [event.id])
         except FirstmileError as error:
             _logger.warning("an answer of %s waits for the sweep: %s", target.subject, error)
-
-    async def preferences(self, target: Target) -> Preferences:
-        """What a customer has chosen. Raises `LinkRefused`."""
-        _, _, profile = await self._behind(target)
-        if profile is None:
-            raise LinkRefused("we keep nothing about you any more")
-        return Preferences(target, profile.locale, not profile.consent.lifecycle)
-
-    async def choose(self, preferences: Preferences, *, stop: bool) -> None:
-        """Stop everything but what the account makes necessary, or take that back."""
-        subject, now = preferences.target.subject, self._premises.now()
-        async with self._premises.writing() as tx:
-            profile = await profiles.get(tx, subject)
-            if profile is None:
-                raise LinkRefused("we keep nothing about you any more")
-            consent = Consent(lifecycle=not stop, marketing=False)
-            await profiles.agree(tx, subject, consent, now)
-            if profile.email is None:
-                return
-            if stop:
-                await suppressions.add(tx, profile.email, "unsubscribed", now)
-            else:
-                await suppressions.lift(tx, profile.email, "unsubscribed")
 
     async def _behind(self, target: Target) -> tuple[Enrolment, Route, Profile | None]:
         async with self._premises.reading() as db:

@@ -39,14 +39,39 @@ ENGLISH: Final[dict[str, str]] = {
     "thanks.help": "Your message has arrived. Somebody will get in touch with you.",
     "thanks.change": "Change my answer",
     "preferences": "What we send you",
-    "preferences.going": "You get messages that help you get started, and a question now and then.",
-    "preferences.stopped": "You get only what your account makes necessary.",
-    "preferences.stop": "Stop these messages",
-    "preferences.stop.more": "What your account makes necessary, a notice about your access for instance, "
-    "will still reach you.",
-    "preferences.resume": "Send me these messages again",
-    "preferences.done.stop": "Done. You will get no more of these messages.",
-    "preferences.done.resume": "Done. You will get these messages again.",
+    "preferences.why.primary": "Messages from {brand} to {address}. You get them because {company} has an "
+    "account with {brand} and you are its main contact.",
+    "preferences.why.contact": "Messages from {brand} to {address}. You get them because {company} has an "
+    "account with {brand} and you are one of its contacts ({role}).",
+    "preferences.why.former": "Messages from {brand} to {address}. You got them because you were a contact of "
+    "{company}. You no longer are; what you choose here holds all the same.",
+    "preferences.this_address": "this address",
+    "preferences.your_company": "your company",
+    "preferences.now.going": "You get: {topics}.",
+    "preferences.now.stopped": "You get none of these messages.",
+    "preferences.now.held": "We have stopped all of these messages to this address, for they were reported or "
+    "declined. To have them again, please write to us.",
+    "preferences.now.account": "None of these messages are sent to your company. Its main contact can change "
+    "that.",
+    "preferences.saved": "Saved.",
+    "preferences.write": "Write to us",
+    "preferences.topics": "Which of these do you want?",
+    "preferences.save": "Save my choice",
+    "preferences.stop": "Stop all of these",
+    "preferences.start": "Start again",
+    "preferences.always": "Whatever you choose, you always get what your account makes necessary: notices about "
+    "your access, its security and your contract.",
+    "preferences.changed": "Last changed on {date}.",
+    "topic.tips": "Tips",
+    "topic.tips.more": "What to do next, and how to get more out of it.",
+    "topic.training": "Training",
+    "topic.training.more": "Invitations to sessions, and reminders of those you chose.",
+    "topic.feedback": "Questions",
+    "topic.feedback.more": "A short survey now and then, and whether all is well.",
+    "topic.offers": "Offers",
+    "topic.offers.more": "Plans and products that may suit you. Only if you tick this.",
+    "gone": "We keep nothing about you any more",
+    "gone.more": "So nothing will be sent to you, either.",
     "broken": "This link does not work",
     "broken.more": "It may have been cut off or changed on its way. Please open the link in the message "
     "again, or the one in a newer message.",
@@ -54,6 +79,8 @@ ENGLISH: Final[dict[str, str]] = {
     "closed.more": "Thank you for wanting to answer it.",
     "unavailable": "We cannot take your answer right now",
     "unavailable.more": "Please try again in a few minutes: the link stays the same.",
+    "unavailable.choice": "We cannot take your choice right now",
+    "unavailable.choice.more": "Please try again in a few minutes: the link stays the same.",
     "website": "Please leave this empty",
 }
 
@@ -88,14 +115,39 @@ GERMAN: Final[dict[str, str]] = {
     "thanks.help": "Ihre Nachricht ist angekommen. Es meldet sich jemand bei Ihnen.",
     "thanks.change": "Antwort ändern",
     "preferences": "Was wir Ihnen senden",
-    "preferences.going": "Sie bekommen Nachrichten, die den Einstieg erleichtern, und ab und zu eine Frage.",
-    "preferences.stopped": "Sie bekommen nur, was Ihr Konto notwendig macht.",
-    "preferences.stop": "Diese Nachrichten abbestellen",
-    "preferences.stop.more": "Was Ihr Konto notwendig macht, etwa ein Hinweis zu Ihrem Zugang, erreicht Sie "
-    "weiterhin.",
-    "preferences.resume": "Diese Nachrichten wieder senden",
-    "preferences.done.stop": "Erledigt. Sie bekommen keine dieser Nachrichten mehr.",
-    "preferences.done.resume": "Erledigt. Sie bekommen diese Nachrichten wieder.",
+    "preferences.why.primary": "Nachrichten von {brand} an {address}. Sie bekommen sie, weil {company} ein Konto "
+    "bei {brand} hat und Sie dort als Hauptkontakt eingetragen sind.",
+    "preferences.why.contact": "Nachrichten von {brand} an {address}. Sie bekommen sie, weil {company} ein Konto "
+    "bei {brand} hat und Sie dort als Kontakt eingetragen sind ({role}).",
+    "preferences.why.former": "Nachrichten von {brand} an {address}. Sie haben sie als Kontakt von {company} "
+    "bekommen. Das sind Sie nicht mehr; was Sie hier wählen, gilt trotzdem.",
+    "preferences.this_address": "diese Adresse",
+    "preferences.your_company": "Ihr Unternehmen",
+    "preferences.now.going": "Sie bekommen: {topics}.",
+    "preferences.now.stopped": "Sie bekommen keine dieser Nachrichten.",
+    "preferences.now.held": "Wir senden keine dieser Nachrichten mehr an diese Adresse, weil sie gemeldet oder "
+    "abgelehnt wurden. Wenn Sie sie wieder möchten, schreiben Sie uns bitte.",
+    "preferences.now.account": "An Ihr Unternehmen wird keine dieser Nachrichten gesendet. Dessen Hauptkontakt "
+    "kann das ändern.",
+    "preferences.saved": "Gespeichert.",
+    "preferences.write": "Schreiben Sie uns",
+    "preferences.topics": "Was davon möchten Sie?",
+    "preferences.save": "Auswahl speichern",
+    "preferences.stop": "Alle abbestellen",
+    "preferences.start": "Wieder senden",
+    "preferences.always": "Was Ihr Konto notwendig macht, bekommen Sie immer: Hinweise zu Ihrem Zugang, zu "
+    "dessen Sicherheit und zu Ihrem Vertrag.",
+    "preferences.changed": "Zuletzt geändert am {date}.",
+    "topic.tips": "Tipps",
+    "topic.tips.more": "Was als Nächstes ansteht, und wie Sie mehr davon haben.",
+    "topic.training": "Schulungen",
+    "topic.training.more": "Einladungen zu Terminen und Erinnerungen an die, die Sie gewählt haben.",
+    "topic.feedback": "Fragen",
+    "topic.feedback.more": "Ab und zu eine kurze Umfrage, und ob alles gut läuft.",
+    "topic.offers": "Angebote",
+    "topic.offers.more": "Pläne und Produkte, die zu Ihnen passen. Nur, wenn Sie es ankreuzen.",
+    "gone": "Über Sie ist bei uns nichts mehr gespeichert",
+    "gone.more": "Es wird Ihnen also auch nichts mehr gesendet.",
     "broken": "Dieser Link funktioniert nicht",
     "broken.more": "Vielleicht wurde er unterwegs abgeschnitten oder verändert. Bitte öffnen Sie den Link in "
     "der Nachricht noch einmal, oder den in einer neueren.",
@@ -103,10 +155,14 @@ GERMAN: Final[dict[str, str]] = {
     "closed.more": "Danke, dass Sie antworten wollten.",
     "unavailable": "Wir können Ihre Antwort gerade nicht annehmen",
     "unavailable.more": "Bitte versuchen Sie es in ein paar Minuten noch einmal: Der Link bleibt derselbe.",
+    "unavailable.choice": "Wir können Ihre Auswahl gerade nicht speichern",
+    "unavailable.choice.more": "Bitte versuchen Sie es in ein paar Minuten noch einmal: Der Link bleibt "
+    "derselbe.",
     "website": "Bitte frei lassen",
 }
 
-LANGUAGES: Final[Mapping[str, Mapping[str, str]]] = {"en": ENGLISH, "de": GERMAN}
+Words = Mapping[str, str]
+LANGUAGES: Final[Mapping[str, Words]] = {"en": ENGLISH, "de": GERMAN}
 DEFAULT: Final = "en"
 
 
