@@ -98,6 +98,7 @@ class _Effect:
     _parts: dict[str, Settled] = field(default_factory=dict)
     _outcome: EffectOutcome | None = None
     _invitation: Invitation | None = None
+    _went: bool = False
     _laid: bool = False
     _kept: bool = False
 
@@ -116,10 +117,10 @@ class _Effect:
         for key in self._keys:
             if key in self._parts:
                 continue
-            if not self._time_left():
+            if self._went and not self._time_left():
                 pending.append(Pending("the others are next", SOON))
                 break
-            draft = self._drafts.get(key)
+            self._went, draft = True, self._drafts.get(key)
             try:
                 found = await (attempt.find_out(rows[key]) if draft is None else attempt.begin(draft))
             except _Rebooked:
@@ -299,7 +300,7 @@ class _Effect:
     # ---- what becomes of it ----
 
     def _time_left(self) -> bool:
-        """Whether one more call to the provider has room in this attempt; the first always has."""
+        """Whether one more call to the provider has room in this attempt."""
         assert self._began is not None
         spent = self.post.now() - self._began
         return spent <= self.post.start_to_close - self.post.limit

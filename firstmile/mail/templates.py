@@ -29,6 +29,7 @@ from firstmile.mail.errors import TemplateError
 from firstmile.mail.inlining import inlined
 from firstmile.mail.locales import folders, same_language, tag
 from firstmile.mail.message import one_line
+from firstmile.mail.message_settings import MessageSettings, read_message_settings
 from firstmile.mail.sessions import Sessions, read_sessions
 
 MAX_OUTPUT = 200_000
@@ -99,8 +100,10 @@ class Templates:
         self._text = environment(self._loader, autoescape=False)
         self._parts: dict[str, Part | None] = {}
         self._variants: dict[str, dict[str, Variant]] = {}
+        self._settings: dict[str, MessageSettings] = {}
         for name in template_names(folder):
             self._variants[name] = self._load(name)
+            self._settings[name] = self._read_settings(name)
 
     @property
     def names(self) -> list[str]:
@@ -125,6 +128,10 @@ class Templates:
         meant = nearest(name, self._variants)
         hint = f": did you mean '{meant}'?" if meant else ""
         raise TemplateError(name, f"there is no such template{hint}", file=name)
+
+    def settings(self, name: str) -> MessageSettings:
+        """What the template's message.json says; nothing where there is none."""
+        return self._settings.get(name, MessageSettings())
 
     def render(self, name: str, context: Values) -> Rendered:
         """The message in words, in the customer's language where it is there in it. Raises `TemplateError`."""
@@ -193,6 +200,15 @@ class Templates:
                 raise problem from error
             self.problems.append(problem)
             return {}
+
+    def _read_settings(self, name: str) -> MessageSettings:
+        try:
+            return read_message_settings(self.folder, name)
+        except TemplateError as problem:
+            # From nobody rather than from the wrong person: the template cannot be used.
+            self.problems.append(problem)
+            self._variants[name] = {}
+            return MessageSettings()
 
     def _load(self, name: str) -> dict[str, Variant]:
         languages = sorted(

@@ -1,4 +1,8 @@
-"""The message ledger: one row per effect key, from `prepared` to what became of it (DESIGN §3).
+"""The message ledger: one row per message, from `prepared` to what became of it (DESIGN §3).
+
+An effect that is for several people has a message for each of them: the first under the effect's own key, the
+others under keys of their own; `effect` and `place` keep them together (`of_effect`). Once one of them has
+`begun`, they are who it is for, whatever the profile says later.
 
 Two columns are kept apart. `state` is what we did: `prepared` → `sending` → `accepted` | `rejected` |
 `unknown`. `fate` is what became of the message; any fate proves that it was accepted, whenever it arrives.
@@ -10,7 +14,7 @@ decision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -75,7 +79,8 @@ class Message:
     """One row of the ledger.
 
     `verdict` is the gate's last; `sends` counts how often it turned to `sending`; `given_up_at` is set where
-    "may have been delivered" was the last word.
+    "may have been delivered" was the last word. `accepted_at` is when it was known to be accepted, for the
+    first time; None also in rows of versions that did not write it.
     """
 
     key: str
@@ -112,6 +117,11 @@ class Message:
             return None
         return NewFate(self.key, self.fate, self.fate_at, self.reason)
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was done or decided about it: only until then may it be for somebody else."""
+        return self.state != "prepared" or self.sends > 0 or self.verdict == "skipped"
+
     def lease_over(self, now: datetime) -> bool:
         """Whether the attempt that holds it should have ended."""
         return self.lease_until is None or self.lease_until <= now
@@ -138,7 +148,8 @@ class Began:
     """The answer to an attempt.
 
     `sending`: the message is this attempt's until the lease is over; `body` is what to send. `skipped` and
-    `deferred`: the gate's verdict, stored. `taken`: another attempt was here; `message` says how far it came.
+    `deferred`: the gate's verdict, stored. `taken`: another attempt was here, or it was skipped before;
+    `message` says how far it came.
     """
 
     outcome: Literal["sending", "skipped", "deferred", "taken"]
@@ -149,9 +160,9 @@ class Began:
 
 
 async def prepare(tx: Writing, new: NewMessage, now: datetime) -> Message:
-    """The row of a message, made if there is none.
+    """The row of a message, made if there is none. It is locked until the transaction ends.
 
-    Until it is first sent, recipient and template follow `new`.
+    Until it is first sent, who it is for and what it says follow `new`.
     """
     row = {field.name: getattr(new, field.name) for field in fields(new)}
     row["effect"] = new.effect or new.key
@@ -186,10 +197,7 @@ async def begin_sending(
     fresh = _BEGIN if verdict.outcome == "open" else _FRESH
     message = await _change(tx, fresh, {"the_key": key}, values)
     if message is None:
-        message = await _known(tx, key)
-        if message.state == "prepared" and message.verdict == "skipped":
-            return Began("skipped", message, reason=message.reason)
-        return Began("taken", message)
+        return Began("taken", await _known(tx, key))
     if verdict.outcome == "open":
         return Began("sending", message, body=await _freeze(tx, key, body, now))
     if verdict.outcome == "skipped":
@@ -199,11 +207,21 @@ async def begin_sending(
     return Began(verdict.outcome, message, reason=verdict.reason, until=verdict.until)
 
 
+async def skip(tx: Writing, key: str, *, now: datetime, reason: str) -> Message | None:
+    """It must not go out, though the gate was not asked. None unless it is prepared and not skipped yet."""
+    values = {"verdict": "skipped", "reason": reason, "updated_at": now}
+    message = await _change(tx, _FRESH, {"the_key": key}, values)
+    if message is not None:
+        _count(tx, message, "skipped")
+    return message
+
+
 async def accept(
     tx: Writing, key: str, token: str, *, now: datetime, provider_id: str | None = None
 ) -> Message | None:
     """The provider took it. None unless it is sending under this token (a fate may have come first)."""
-    return await _settle(tx, _MINE, _at(key, token), "accepted", now, provider_id=provider_id, reason=None)
+    values = {"accepted_at": now, "provider_id": provider_id, "reason": None}
+    return await _settle(tx, _MINE, _at(key, token), "accepted", now, **values)
 
 
 async def reject(tx: Writing, key: str, token: str, *, now: datetime, reason: str) -> Message | None:
@@ -229,7 +247,7 @@ async def prove_accepted(
     found = await _unsettled(tx, key, now)
     if found is None:
         return None
-    values: dict[str, Any] = {"decisions": _decided(found, now, decision, None)}
+    values: dict[str, Any] = {"decisions": _decided(found, now, decision, None), "accepted_at": now}
     if provider_id is not None:
         values["provider_id"] = provider_id
     return await _settle(tx, _ANY, {"the_key": key}, "accepted", now, reason=None, **values)
@@ -351,6 +369,20 @@ async def get(db: Reading, key: str) -> Message | None:
     return None if row is None else _message(row)
 
 
+async def of_effect(db: Reading, effect: str) -> list[Message]:
+    """The messages of one effect, by place."""
+    return [_message(row) for row in await db.all(_OF_EFFECT, {"the_effect": effect})]
+
+
+async def forget(tx: Writing, keys: Sequence[str]) -> None:
+    """Remove messages that were prepared for people whom an effect is no longer for; not one that has
+    begun."""
+    never = and_(
+        messages.c.state == "prepared", messages.c.sends == 0, messages.c.verdict.is_distinct_from("skipped")
+    )
+    await tx.execute(delete(messages).where(messages.c.key.in_(keys), messages.c.fate.is_(None), never))
+
+
 async def frozen_body(db: Reading, key: str) -> dict[str, Any] | None:
     """The body a message was first sent with; None if it was never sending, or has been dropped."""
     row = await db.first(select(bodies.c.body).where(bodies.c.key == key))
@@ -382,6 +414,12 @@ _FRESH: Final = _ANY.where(
     messages.c.verdict.is_distinct_from("skipped"),
 )
 _BEGIN: Final = _FRESH.values(sends=messages.c.sends + 1)
+_OF_EFFECT: Final = (
+    select(messages)
+    # The key alone finds rows of versions in which an effect had one message.
+    .where(or_(messages.c.effect == bindparam("the_effect"), messages.c.key == bindparam("the_effect")))
+    .order_by(messages.c.place, messages.c.key)
+)
 _FATED: Final = (
     "fate",
     "fate_at",
@@ -404,7 +442,7 @@ def _prepare(name: str) -> ReturningInsert[Any, Any]:
     new = insert(name, messages)
     return new.on_conflict_do_update(
         index_elements=[messages.c.key],
-        set_={"recipient": new.excluded.recipient, "template": new.excluded.template},
+        set_={name: new.excluded[name] for name in ("recipient", "template", "place", "topic")},
         where=and_(messages.c.state == "prepared", messages.c.sends == 0),
     ).returning(messages)
 
