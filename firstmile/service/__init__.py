@@ -17,6 +17,7 @@ from firstmile.links import Target
 from firstmile.publishing import Publishing, publish
 from firstmile.service.answers import Answers, Question
 from firstmile.service.commanding import Commanding, Done
+from firstmile.service.deliveries import Deliveries
 from firstmile.service.enrolling import STALE, Enrolled, Enrolling, Swept
 from firstmile.service.events import EventOutcome, Events, ProductEvent
 from firstmile.service.preferences import Preferences, Preferring
@@ -49,6 +50,7 @@ class Service:
         self._commanding = Commanding(self._premises)
         self._reading = Reading(self._premises)
         self.answers = Answers(self._premises, events)
+        self.deliveries = Deliveries(self._premises, events)
         self.preferring = Preferring(self._premises, events)
 
     # Signing up

@@ -20,7 +20,7 @@ from firstmile.contracts import EventSignal
 from firstmile.errors import EventRefused, Flaw
 from firstmile.journey.instants import Instant, from_datetime, parse_instant
 from firstmile.journey.problems import unknown
-from firstmile.journey.route import ANSWERS, Route
+from firstmile.journey.route import ANSWERS, MESSAGES, Route
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, temporal_errors
 from firstmile.store import enrolments, parked, responses
 from firstmile.store.enrolments import Enrolment
@@ -99,7 +99,9 @@ class Events:
             return 0
         for one in events:
             event = ProductEvent(one.subject, one.event, one.id, one.at, one.properties)
-            if route is None or one.event in route.listens:
+            # What became of a message of an earlier enrolment is nothing to the journey of a later one.
+            mine = one.properties.get("enrolment", row.number) == row.number or one.event not in MESSAGES
+            if mine and (route is None or one.event in route.listens):
                 event = await self._keep_free_text(event, row, route)
                 await self.signal(event)
         async with self._premises.writing() as tx:

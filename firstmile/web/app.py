@@ -1,4 +1,4 @@
-"""The HTTP service as one application: API, customers' pages, operations.
+"""The HTTP service as one application: API, customers' pages, webhooks, operations.
 
 While it runs it sweeps: what a sign-up or an event left half done is finished (DESIGN §2.1).
 """
@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from firstmile.errors import FirstmileError
 from firstmile.links import Links
 from firstmile.service import Service
-from firstmile.web import api, operations, pages, problems, schemas
+from firstmile.web import api, operations, pages, problems, schemas, webhooks
 from firstmile.web.rendering import Pages
 
 SWEEP_EVERY = timedelta(seconds=30)
@@ -58,6 +58,7 @@ def create_app(
     problems.install(app)
     app.include_router(api.router(service))
     app.include_router(operations.router(service, outgoing))
+    app.include_router(webhooks.router(service))
     links = Links(settings.public_url, settings.link_keys())
     app.include_router(pages.router(service, links, Pages(settings.templates_folder())))
     schemas.install(app)
