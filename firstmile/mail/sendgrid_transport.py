@@ -13,7 +13,6 @@ github.com/twilio/sendgrid-oai).
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import json
 import logging
 import re
@@ -36,8 +35,8 @@ from python_http_client.exceptions import HTTPError
 from firstmile.mail.delivery import KEY_NAME
 from firstmile.mail.errors import OutcomeUnknown, Rejected, TransportError, TryLater
 from firstmile.mail.message import Message
-from firstmile.mail.sendgrid_body import KEY_NAME, body_of
-from firstmile.mail.transport import Absent, Found, Receipt, Sighting, Trace, Unknown
+from firstmile.mail.sendgrid_body import body_of
+from firstmile.mail.transport import Absent, Found, Receipt, Sighting, Trace, Unknown, is_loopback
 
 HOST = "https://api.sendgrid.com"
 EU_HOST = "https://api.eu.sendgrid.com"
@@ -68,7 +67,6 @@ STATUSES: Mapping[int, Verdict] = {
     406: "permanent",  # missing Accept
     413: "permanent",  # over 30 MB
     415: "permanent",
-    422: "permanent",  # what the request asks for cannot be done
     429: "later",  # rate limit: not carried out. X-RateLimit-Reset or Retry-After (RFC 9110) says until when
 }
 TAKEN = 202
@@ -122,7 +120,6 @@ class SendGrid:
     """
 
     name = "sendgrid"
-    idempotent = False
     idempotent = False
 
     def __init__(
@@ -308,14 +305,6 @@ def host_problem(host: str, reaches_people: bool = True) -> str | None:
     elif parts.scheme == "http" and not is_loopback(name) and reaches_people:
         return "a key goes out by https only: plain http is for stand-ins"
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _epoch(headers: Headers | None, name: str) -> list[datetime]:

@@ -26,7 +26,7 @@ import aiosmtplib
 from firstmile.mail.errors import OutcomeUnknown, Rejected, TransportError, TryLater
 from firstmile.mail.message import Message
 from firstmile.mail.mime import Unwritable, ascii_address, message_id, mime_of
-from firstmile.mail.transport import Receipt, Sighting, Trace, Unknown
+from firstmile.mail.transport import Receipt, Sighting, Trace, Unknown, is_loopback
 
 Security = Literal["tls", "starttls", "none"]
 Verdict = Literal["permanent", "later", "unknown"]
@@ -235,11 +235,6 @@ class SMTP:
                 if isinstance(cause, kind):
                     return words
         return type(error).__name__
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    return host == "localhost" or host == "::1" or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
 
 
 async def _deliver(
