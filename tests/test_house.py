@@ -199,7 +199,7 @@ def test_only_the_service_and_the_connection_use_temporals_client() -> None:
     assert {name for name in importers if not within(name, "firstmile.service")} <= {"firstmile.connection"}
 
 
-@pytest.mark.parametrize("library", ["sendgrid", "smtplib", "aiosmtplib", "css_inline", "icalendar"])
+@pytest.mark.parametrize("library", ["sendgrid", "smtplib", "aiosmtplib", "css_inline", "mrml", "playwright", "icalendar"])
 def test_a_providers_library_is_imported_in_one_module(library: str) -> None:
     # Stand-ins and the demo may speak a provider's language too.
     assert len([name for name in importers_of(library) if not within(name, "firstmile.standins")]) <= 1

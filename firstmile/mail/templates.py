@@ -264,7 +264,11 @@ class Templates:
                 with self._placed(name):
                     self._parts[path] = self._compile(path)
             except TemplateError as error:
-                self.problems.append(TemplateError(name, error.problem, file=error.file, line=error.line))
+                # The template whose file it is: the error may have come from its layout.
+                self.problems += [
+                    TemplateError(name, one.problem, file=one.file, line=one.line)
+                    for one in (error, *error.others)
+                ]
         return self._parts[path]
 
     def _compile(self, path: str) -> Part:
