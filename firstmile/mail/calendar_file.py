@@ -66,7 +66,7 @@ class CalendarEntry:
         calendar.add("version", "2.0")
         calendar.add("method", self.method)
         calendar.add_component(self._event())
-        return calendar.to_ical()
+        return bytes(calendar.to_ical())
 
     def _event(self) -> Event:
         event, starts = Event(), self.starts.astimezone(UTC)

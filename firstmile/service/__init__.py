@@ -16,6 +16,7 @@ from firstmile.journey.journal import View
 from firstmile.links import Target
 from firstmile.publishing import Publishing, publish
 from firstmile.service.answers import Answers, Question
+from firstmile.service.bookings import Bookings, TrainingPage
 from firstmile.service.commanding import Commanding, Done
 from firstmile.service.deliveries import Deliveries
 from firstmile.service.enrolling import STALE, Enrolled, Enrolling, Swept
@@ -51,6 +52,7 @@ class Service:
         self._reading = Reading(self._premises)
         self.answers = Answers(self._premises, events)
         self.deliveries = Deliveries(self._premises, events)
+        self.bookings = Bookings(self._premises, events)
         self.preferring = Preferring(self._premises, events)
 
     # Signing up
@@ -178,4 +180,5 @@ __all__ = [
     "Service",
     "Standing",
     "Swept",
+    "TrainingPage",
 ]

@@ -7,7 +7,7 @@ import logging
 from fastapi import Request
 from fastapi.responses import Response
 
-from firstmile.errors import LinkRefused, StoreAway
+from firstmile.errors import FirstmileError, LinkRefused
 from firstmile.links import Links, Target
 from firstmile.links import Purpose as LinkPurpose
 from firstmile.service import Service
@@ -31,7 +31,7 @@ class Desk:
         except LinkRefused:
             return self.pages.message(forms.language(request), "broken", 404)
 
-    def away(self, language: str, error: StoreAway, name: str = "unavailable") -> Response:
+    def away(self, language: str, error: FirstmileError, name: str = "unavailable") -> Response:
         """The page that asks to try again; `name` says in which words."""
         _logger.error("a customer's page could not be answered: %s", error)
         return self.pages.message(language, name, 503)

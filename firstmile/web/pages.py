@@ -1,4 +1,4 @@
-"""The pages behind the links in messages: survey and check-in; preferences are next door.
+"""The pages behind the links in messages: survey and check-in; preferences and trainings are next door.
 
 A GET records nothing, whoever opens it: mail programs and scanners open every link. An answer counts when the
 page is sent; the last one stands. What a machine filled in that no person sees is kept as suspicious.
@@ -17,7 +17,7 @@ from firstmile.errors import LinkRefused, StoreAway
 from firstmile.links import Links
 from firstmile.links import Purpose as LinkPurpose
 from firstmile.service import Question, Service
-from firstmile.web import forms, preferences, texts
+from firstmile.web import forms, preferences, texts, trainings
 from firstmile.web.desk import READ, Desk
 from firstmile.web.rendering import Pages
 
@@ -34,13 +34,14 @@ class _Sent:
 
 
 def router(service: Service, links: Links, pages: Pages) -> APIRouter:
-    """The routes `/s/…`, `/c/…` and `/u/…`."""
+    """The routes `/s/…`, `/c/…`, `/u/…` and `/t/…`."""
     found = APIRouter(include_in_schema=False)
     desk = _QuestionDesk(service, links, pages)
     for path, purpose in (("s", "survey"), ("c", "checkin")):
         found.add_api_route(f"/{path}/{{token}}", desk.ask(purpose), methods=READ)  # type: ignore[arg-type]  # a literal of the line above
         found.add_api_route(f"/{path}/{{token}}", desk.take(purpose), methods=["POST"])  # type: ignore[arg-type]  # likewise
     found.include_router(preferences.router(service, links, pages))
+    found.include_router(trainings.router(service, links, pages))
     return found
 
 
