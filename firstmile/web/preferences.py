@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from babel.dates import format_date
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from markupsafe import Markup, escape
 
 from firstmile.errors import LinkRefused, StoreAway
 from firstmile.links import Links, Target
@@ -81,8 +82,10 @@ class _PreferencesDesk(Desk):
     def _page(self, request: Request, found: Preferences, *, saved: bool = False) -> Response:
         spoken = language(request, found.locale)
         words = texts.LANGUAGES[spoken]
+        address = found.address or words["preferences.this_address"]
         names = {
-            "address": found.address or words["preferences.this_address"],
+            # In one piece: a line that breaks within it could be taken for two addresses.
+            "address": Markup('<span class="address">{}</span>').format(address),
             "company": found.company or words["preferences.your_company"],
             "brand": str(self.pages.brand["name"]),
             "role": (found.role or "").replace("_", " "),
@@ -92,24 +95,24 @@ class _PreferencesDesk(Desk):
             "preferences.html.j2",
             spoken,
             action=request.url.path,
-            why=words[f"preferences.why.{why}"].format(**names),
+            why=escape(words[f"preferences.why.{why}"]).format(**names),
             standing=found.standing,
             said=_said(found, words, saved),
-            saved=saved,
+            saved=saved and found.standing in ("going", "stopped"),
             topics=[(topic, topic in found.wanted) for topic in found.offered],
             changed=_date(found.changed_at, found.timezone, spoken),
             write_to=self.pages.brand.get("reply_to"),
         )
 
 
-def _said(found: Preferences, words: texts.Words, saved: bool) -> str:
-    """What holds now, in a sentence; after a form, that it was saved."""
+def _said(found: Preferences, words: texts.Words, saved: bool) -> str | None:
+    """What holds now, where the boxes do not say it already; after a form, they say it in words, too."""
     if found.standing != "going":
-        now = words[f"preferences.now.{found.standing}"]
-        return f"{words['preferences.saved']} {now}" if saved and found.standing == "stopped" else now
+        return words[f"preferences.now.{found.standing}"]
+    if not saved:
+        return None
     titles = [words[f"topic.{topic}"] for topic in TOPICS if topic in found.wanted]
-    now = words["preferences.now.going"].format(topics=", ".join(titles))
-    return f"{words['preferences.saved']} {now}" if saved else now
+    return words["preferences.now.going"].format(topics=", ".join(titles))
 
 
 def _is_one_click(form: dict[str, list[str]]) -> bool:
