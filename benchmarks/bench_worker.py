@@ -42,6 +42,7 @@ class Accepting:
     reacting: bool
     name: str = "accepting"
     reaches_people: bool = False
+    idempotent: bool = False
     timeout: float = 1.0
 
     def send(self, message: Message) -> Receipt:
@@ -56,6 +57,9 @@ class Accepting:
     def find(self, trace: Trace) -> Sighting:
         """Nothing is ever unknown here."""
         return Absent()
+
+    def check(self) -> None:
+        """Everybody may send here."""
 
 
 async def react(client: Client, subject: str, event: str) -> None:

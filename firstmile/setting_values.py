@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
 import re
 from datetime import timedelta
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 MAKE_A_SECRET = "openssl rand -base64 32 makes one"
+HOST = "https://api.sendgrid.com"
+"""Where SendGrid's API is."""
+EU_HOST = "https://api.eu.sendgrid.com"
+"""Where it is for accounts in the EU: a key works at one of the two only."""
 _SHORTEST = 16
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)*|[0-9a-fA-F:]+:[0-9a-fA-F:.]*")
 _MAIL = re.compile(r"[^\s@<>,;\"]+@[^\s@<>,;\"]+")
 _DOMAIN = re.compile(r"@?(?=.{1,253}$)[\w-]+(\.[\w-]+)+")
 
@@ -80,6 +86,16 @@ def _web_address(value: object) -> object:
             raise _refuse(f"'{value}' has a query or a fragment: write the address without it")
         return value.rstrip("/")
     return value
+
+
+def _host_name(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(
+        r"[\w-]+(\.[\w-]+)*|[0-9a-fA-F:]+:[0-9a-fA-F:.]*", value.strip()
+    ):
+        raise _refuse(
+            f"'{value}' is not a host: write for instance smtp.example.com, and the port on its own"
+        )
+    return value.strip() if isinstance(value, str) else value
 
 
 def _mail_address(value: object) -> object:
@@ -148,6 +164,7 @@ def _verification_keys(value: object) -> object:
 
 Duration = Annotated[timedelta, NoDecode, BeforeValidator(_seconds)]
 WebAddress = Annotated[str, BeforeValidator(_web_address)]
+HostName = Annotated[str, BeforeValidator(_host_name)]
 MailAddress = Annotated[str, BeforeValidator(_mail_address)]
 Database = Annotated[str, BeforeValidator(_database)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
@@ -157,3 +174,34 @@ VerificationKeys = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_verific
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Json = BeforeValidator(_json)
 Lower = BeforeValidator(_lower)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def sendgrid_key_problem(api_key: str) -> str | None:
+    """Why no API key of SendGrid's can look like this; None if one can."""
+    if not api_key:
+        return "SendGrid needs an API key (SENDGRID_API_KEY)"
+    if not re.fullmatch(r"[!-~]+", api_key):
+        return "the SendGrid API key contains a blank or a character that no key has"
+    return None
+
+
+def sendgrid_host_problem(host: str, reaches_people: bool = True) -> str | None:
+    """Why SendGrid, a proxy to it or a stand-in cannot be at this address; None if it can."""
+    parts = urlsplit(host)
+    name = parts.hostname or ""
+    if parts.scheme not in ("https", "http") or not name or parts.path.strip("/") or parts.query:
+        return f"the SendGrid host must be like {HOST}, without a path"
+    if re.search(r"(^|\.)sendgrid\.(com|net)$", name):
+        if host.rstrip("/") not in (HOST, EU_HOST):
+            return f"SendGrid is at {HOST}, or at {EU_HOST} for accounts in the EU"
+    elif parts.scheme == "http" and not is_loopback(name) and reaches_people:
+        return "a key goes out by https only: plain http is for stand-ins"
+    return None

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -417,8 +417,11 @@ def test_every_setting_is_in_the_table_with_its_meaning() -> None:
 
 
 def _default(value: object) -> str:
+    if isinstance(value, timedelta):
+        minutes, seconds = divmod(int(value.total_seconds()), 60)
+        return f"{minutes} minutes" if minutes else f"{seconds} seconds"
     if value in (None, "", (), {}) or not isinstance(value, str | int | bool):
-        return {"0:30:00": "30 minutes", "0:05:00": "5 minutes", "0:00:04": "4 seconds"}.get(str(value), "")
+        return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

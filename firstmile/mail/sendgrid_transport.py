@@ -36,11 +36,15 @@ from firstmile.mail.delivery import KEY_NAME
 from firstmile.mail.errors import OutcomeUnknown, Rejected, TransportError, TryLater
 from firstmile.mail.message import Message
 from firstmile.mail.sendgrid_body import body_of
-from firstmile.mail.transport import Absent, Found, Receipt, Sighting, Trace, Unknown, is_loopback
+from firstmile.mail.transport import Absent, Found, Receipt, Sighting, Trace, Unknown
+from firstmile.setting_values import (
+    EU_HOST,
+    HOST,
+    is_loopback,
+    sendgrid_host_problem,
+    sendgrid_key_problem,
+)
 
-HOST = "https://api.sendgrid.com"
-EU_HOST = "https://api.eu.sendgrid.com"
-"""For subusers in the EU: a key works at one of the two hosts only."""
 SCOPE = "mail.send"
 """What a key must be allowed."""
 MAX_CATEGORIES = 10
@@ -133,7 +137,10 @@ class SendGrid:
         reaches_people: bool | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        for problem in (key_problem(api_key), host_problem(host, reaches_people is not False)):
+        for problem in (
+            sendgrid_key_problem(api_key),
+            sendgrid_host_problem(host, reaches_people is not False),
+        ):
             if problem:
                 raise ValueError(problem)
         if not 0 < timeout <= 60:
@@ -282,29 +289,6 @@ class SendGrid:
         said = [*_epoch(headers, "X-RateLimit-Reset"), *_retry_after(headers, now)]
         until = max(said, default=now + LATER)
         return min(max(until, now + timedelta(seconds=1)), now + LATEST)
-
-
-def key_problem(api_key: str) -> str | None:
-    """Why no API key can look like this; None if one can."""
-    if not api_key:
-        return "SendGrid needs an API key (SENDGRID_API_KEY)"
-    if not re.fullmatch(r"[!-~]+", api_key):
-        return "the SendGrid API key contains a blank or a character that no key has"
-    return None
-
-
-def host_problem(host: str, reaches_people: bool = True) -> str | None:
-    """Why a SendGrid cannot be at this host; None if one can."""
-    parts = urlsplit(host)
-    name = parts.hostname or ""
-    if parts.scheme not in ("https", "http") or not name or parts.path.strip("/") or parts.query:
-        return f"the SendGrid host must be like {HOST}, without a path"
-    if name.endswith((".sendgrid.com", ".sendgrid.net")) or name in ("sendgrid.com", "sendgrid.net"):
-        if host.rstrip("/") not in (HOST, EU_HOST):
-            return f"SendGrid is at {HOST}, or at {EU_HOST} for accounts in the EU"
-    elif parts.scheme == "http" and not is_loopback(name) and reaches_people:
-        return "a key goes out by https only: plain http is for stand-ins"
-    return None
 
 
 def _epoch(headers: Headers | None, name: str) -> list[datetime]:

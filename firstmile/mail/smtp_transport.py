@@ -26,7 +26,8 @@ import aiosmtplib
 from firstmile.mail.errors import OutcomeUnknown, Rejected, TransportError, TryLater
 from firstmile.mail.message import Message
 from firstmile.mail.mime import Unwritable, ascii_address, message_id, mime_of
-from firstmile.mail.transport import Receipt, Sighting, Trace, Unknown, is_loopback
+from firstmile.mail.transport import Receipt, Sighting, Trace, Unknown
+from firstmile.setting_values import is_loopback
 
 Security = Literal["tls", "starttls", "none"]
 Verdict = Literal["permanent", "later", "unknown"]

@@ -8,7 +8,6 @@ unknown (DESIGN §3). Which one is used is a setting: `mail.transports` builds i
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -100,14 +99,6 @@ class Transport(Protocol):
         ...
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 __all__ = [
     "Absent",
     "Found",
@@ -120,5 +111,4 @@ __all__ = [
     "TransportError",
     "TryLater",
     "Unknown",
-    "is_loopback",
 ]

@@ -161,6 +161,7 @@ def test_each_kind_has_an_example() -> None:
 
 def test_a_secret_that_nothing_can_be_signed_with_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRSTMILE_MAIL_TRANSPORT", "standin")
+    monkeypatch.setenv("FIRSTMILE_SENDGRID_HOST", "http://127.0.0.1:8025")
     systems = {"rooms": {"url": "https://rooms.example", "secret": "too short"}}
     monkeypatch.setenv("FIRSTMILE_SYSTEMS", json.dumps(systems))
 

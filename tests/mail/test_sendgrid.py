@@ -19,8 +19,9 @@ import pytest
 from firstmile.mail.errors import OutcomeUnknown, Rejected, TransportError, TryLater
 from firstmile.mail.message import Address, Attachment, Message
 from firstmile.mail.sendgrid_body import body_of
-from firstmile.mail.sendgrid_transport import EU_HOST, FAILURES, STATUSES, SendGrid
+from firstmile.mail.sendgrid_transport import FAILURES, STATUSES, SendGrid
 from firstmile.mail.transport import Absent, Found, Trace, Unknown
+from firstmile.setting_values import EU_HOST
 from tests.mail.building import SetClock, Standin
 from tests.mail.test_message import message
 
