@@ -253,12 +253,14 @@ class Attempt:
         recipient = message.to[0].email if message else row.recipient
         if recipient is None:
             return Unknown("nobody knows who it went to")
-        trace = Trace(row.key, recipient, row.created_at, row.updated_at)
+        # Until then it may have been taken: a log that lags behind counts its lag from there.
+        over = row.lease_until or row.updated_at + self._surely_over
+        trace = Trace(row.key, recipient, row.created_at, over)
         try:
             sighting = await self._in_thread(lambda: self.transport.find(trace))
         except TimeoutError:
             return Unknown("the provider's log does not answer")
-        if isinstance(sighting, Absent) and self.post.now() < row.updated_at + self._surely_over:
+        if isinstance(sighting, Absent) and self.post.now() < over:
             return Unknown("the call may still be under way")
         return sighting
 

@@ -17,7 +17,9 @@ from firstmile.store import ledger
 
 RESENT_ABSENT: Final = "sent again: the provider's log does not have it"
 RESENT_UNKNOWN: Final = "sent again: transactional, and nobody could tell whether it was delivered"
-RESENT_IDEMPOTENT: Final = "sent again: the provider tells duplicates by the key"
+RESENT_IDEMPOTENT: Final = (
+    "sent again: nobody could tell whether it was delivered, and the provider tells duplicates by the key"
+)
 FOUND: Final = "not sent again: the provider's log has it"
 TAKEN_LATE: Final = "the provider took it after its lease was over"
 MAY_HAVE_BEEN_DELIVERED: Final = (
@@ -58,12 +60,23 @@ def settled(row: ledger.Message) -> Settled | None:
 
 
 def told(row: ledger.Message, reason: str | None = None) -> str | None:
-    """What the journal says of a message: why it is so, and every decision that was made about it."""
-    decided = [decision.text for decision in row.decisions]
-    if reason is None:
-        return "; ".join(dict.fromkeys(decided)) or None
-    before = list(dict.fromkeys(text for text in decided if text != reason))
-    return f"{reason} (decided before: {'; '.join(before)})" if before else reason
+    """What the journal says of a message: why it is so, and every decision that was made about it.
+
+    `reason` is why it did not go out, or not again.
+    """
+    before = list(dict.fromkeys(_carried_out(row, one) for one in row.decisions if one.text != reason))
+    if reason is None or not before:
+        return reason or "; ".join(before) or None
+    if row.decisions[-1].text in (RESENT_UNKNOWN, RESENT_IDEMPOTENT):
+        # Nobody knew then, and nobody has found out since.
+        before.insert(0, "it may have been delivered")
+    return f"{reason} (before that: {'; '.join(before)})"
+
+
+def _carried_out(row: ledger.Message, decision: ledger.Decision) -> str:
+    """A decision in words: to send again is not yet to have sent again."""
+    again = decision.text.startswith("sent again") and decision.sends is not None
+    return f"it was to be {decision.text}" if again and row.sends <= (decision.sends or 0) else decision.text
 
 
 def together(parts: Sequence[Settled]) -> Settled:

@@ -20,7 +20,7 @@ from typing import Any
 from firstmile.contracts import EffectOutcome, EffectRequest
 from firstmile.journey.instants import from_datetime, to_datetime
 from firstmile.mail import outcomes
-from firstmile.mail.attempt import SOON, Attempt, Draft
+from firstmile.mail.attempt import RULES_CHANGED, SOON, Attempt, Draft
 from firstmile.mail.composing import compose, message_class, template_of
 from firstmile.mail.context import Owner
 from firstmile.mail.errors import TemplateError
@@ -219,7 +219,7 @@ class _Effect:
                 if (part := outcomes.settled(row)) is not None:
                     self._parts[row.key] = part
                 elif row.state == "prepared":
-                    self._drafts[row.key] = self._drafted_again(row)
+                    self._draft_again(row)
                 continue
             try:
                 self._drafts[place.key] = self._drafted(place)
@@ -236,19 +236,26 @@ class _Effect:
         new = self._row(place.key, place.number, question)
         if profile is None or address is None:
             return Draft(new, question, None)
-        message = self._message(place.key, profile, who)
-        applied = self.post.safety.applied(
-            message, speed=self.request.clock.speed, reaches_people=self.transport.reaches_people
-        )
+        applied = self._safe(self._message(place.key, profile, who))
         if isinstance(applied, str):
             return Draft(new, question, None, refused=applied)
         return Draft(new, question, applied)
 
-    def _drafted_again(self, row: ledger.Message) -> Draft:
+    def _draft_again(self, row: ledger.Message) -> None:
         """A message that was begun before: to whom and as it was frozen then, whatever the profile says."""
-        question = self._question(row.recipient)
         message = Message.thawed(self._known.frozen[row.key])
-        return Draft(self._row(row.key, row.place or 0, question), question, message, again=True)
+        if self._safe(message) != message:
+            # Frozen when other rules held: it must not go out as it is, nor be changed after it was frozen.
+            self._parts[row.key] = Settled("failed", outcomes.told(row, RULES_CHANGED))
+            return
+        question = self._question(row.recipient)
+        new = self._row(row.key, row.place or 0, question)
+        self._drafts[row.key] = Draft(new, question, message, again=True)
+
+    def _safe(self, message: Message) -> Message | str:
+        return self.post.safety.applied(
+            message, speed=self.request.clock.speed, reaches_people=self.transport.reaches_people
+        )
 
     def _question(self, address: str | None, *, valid: bool = True) -> gate.Question:
         request, of_class = self.request, message_class(self.request)

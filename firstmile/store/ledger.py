@@ -15,7 +15,7 @@ decision.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, Literal
@@ -67,11 +67,13 @@ class NewMessage:
 
 @dataclass(slots=True, frozen=True)
 class Decision:
-    """A recorded decision, by this program or by a person."""
+    """A recorded decision, by this program or by a person. `sends` is how often the message had turned to
+    `sending` by then; None where an earlier version wrote it."""
 
     at: datetime
     text: str
     actor: str | None = None
+    sends: int | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -513,7 +515,7 @@ def _count(tx: Writing, message: Message, outcome: str) -> None:
 
 
 def _decided(row: AnyRow, now: datetime, text: str, actor: str | None) -> list[dict[str, Any]]:
-    return [*row.decisions, {"at": now.isoformat(), "text": text, "actor": actor}]
+    return [*row.decisions, {"at": now.isoformat(), "text": text, "actor": actor, "sends": row.sends}]
 
 
 def _rank(fate: str) -> int:
@@ -522,6 +524,7 @@ def _rank(fate: str) -> int:
 
 def _message(row: AnyRow) -> Message:
     decisions = tuple(
-        Decision(datetime.fromisoformat(one["at"]), one["text"], one["actor"]) for one in row.decisions
+        Decision(datetime.fromisoformat(one["at"]), one["text"], one["actor"], one.get("sends"))
+        for one in row.decisions
     )
     return Message(**{**row._mapping, "decisions": decisions})

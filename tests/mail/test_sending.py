@@ -304,7 +304,7 @@ async def test_the_gate_is_asked_again_before_it_is_sent_again(
         await suppressions.add(tx, "ann@customer.example", "unsubscribed", now())
     now.move(seconds=31)
     found = await send_once(db, transport, ask(), post, links=LINKS)
-    before = "(decided before: sent again: the provider's log does not have it)"
+    before = "(before that: it was to be sent again: the provider's log does not have it)"
     is_outcome(found, "skipped", f"suppressed: unsubscribed {before}")
     assert sendgrid.mailbox.count() == 0
 
@@ -512,7 +512,7 @@ async def test_what_was_frozen_under_other_rules_does_not_go_out(
         await send_once(db, transport, ask(), guarded, links=LINKS),
         "failed",
         "the rules for recipients have changed since it was first sent "
-        "(decided before: sent again: the provider's log does not have it)",
+        "(before that: it was to be sent again: the provider's log does not have it)",
     )
     assert transport.sent == []
 
