@@ -197,10 +197,11 @@ async def _store(chosen: settings.Settings) -> Database:
 
 @asynccontextmanager
 async def opened(
-    place: Path, client: object, now: Callable[[], datetime] | None = None
+    place: Path, client: object, now: Callable[[], datetime] | None = None, **changes: object
 ) -> AsyncIterator[Service]:
-    """A service on a store of its own, with the small journey published and one specialist."""
-    chosen = folders(place)
+    """A service on a store of its own, with the small journey published and one specialist. `changes` are
+    settings."""
+    chosen = folders(place).model_copy(update=changes)
     database = await _store(chosen)
     try:
         options: dict[str, Any] = {} if now is None else {"now": now}
