@@ -441,6 +441,7 @@ def exposed() -> dict[str, set[str]]:
     counters = {name: found for name, found in counts.items() if name.endswith("_total")}
     gauges = {name: found for name, found in counts.items() if name not in counters}
     gauges["hold"] = [sample(("scope",))]
+    gauges["webhook_last_event_timestamp_seconds"] = [sample(("provider",))]
     histograms = {
         name: [Observed(sample(one.labels).labels, ((float("inf"), 1),), 1)]
         for name, one in HISTOGRAMS.items()
