@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, Literal
 
-from sqlalchemy import and_, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select, update
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from firstmile.store import gate
@@ -245,8 +245,12 @@ async def release(tx: Writing, key: str, token: str, *, now: datetime, reason: s
 async def prove_accepted(
     tx: Writing, key: str, *, now: datetime, decision: str, provider_id: str | None = None
 ) -> Message | None:
-    """Reconciled: the provider has it. None unless it is `unknown`, or `sending` with the lease over."""
-    found = await _unsettled(tx, key, now)
+    """The provider has it: what was decided for want of this proof gives way to it.
+
+    None unless it is `unknown` (given up or not), `sending` with the lease over, or to be sent again.
+    """
+    unproven = or_(_nobody_knows(now), and_(messages.c.state == "prepared", messages.c.sends > 0))
+    found = await _locked_if(tx, key, unproven)
     if found is None:
         return None
     values: dict[str, Any] = {"decisions": _decided(found, now, decision, None), "accepted_at": now}
@@ -474,17 +478,18 @@ async def _settle(
 
 
 async def _unsettled(tx: Writing, key: str, now: datetime) -> AnyRow | None:
-    """The row, locked, if nobody knows what became of it and no attempt is at it."""
-    condition = and_(
-        messages.c.key == key,
-        messages.c.fate.is_(None),
-        messages.c.given_up_at.is_(None),
-        or_(
-            messages.c.state == "unknown",
-            and_(messages.c.state == "sending", messages.c.lease_until <= now),
-        ),
-    )
-    return await tx.first(select(messages).where(condition).with_for_update())
+    """The row, locked, if nobody knows what became of it, no attempt is at it, and it was not given up."""
+    return await _locked_if(tx, key, and_(_nobody_knows(now), messages.c.given_up_at.is_(None)))
+
+
+def _nobody_knows(now: datetime) -> ColumnElement[bool]:
+    died = and_(messages.c.state == "sending", messages.c.lease_until <= now)
+    return or_(messages.c.state == "unknown", died)
+
+
+async def _locked_if(tx: Writing, key: str, condition: ColumnElement[bool]) -> AnyRow | None:
+    chosen = select(messages).where(messages.c.key == key, messages.c.fate.is_(None), condition)
+    return await tx.first(chosen.with_for_update())
 
 
 async def _change(
