@@ -29,7 +29,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 
 from firstmile import paths
 from firstmile.errors import Flaw, SettingsError
-from firstmile.setting_flaws import PREFIX, unknown, unreadable, variable
+from firstmile.setting_flaws import PREFIX, unknown, unreadable
+from firstmile.setting_flaws import variable as variable
 from firstmile.setting_values import (
     EU_HOST,
     HOST,

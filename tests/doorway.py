@@ -25,17 +25,16 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities import signatures
 from firstmile import connection, settings
+from firstmile.cli.workers import working
 from firstmile.contracts import EffectOutcome, EffectRequest, Records
 from firstmile.journey.instants import from_datetime
 from firstmile.service import Service
 from firstmile.store import owners, records, schema
 from firstmile.store.database import Database
 from firstmile.store.owners import Person
-from workflows.onboarding import Onboarding
 
 T = TypeVar("T")
 
@@ -252,14 +251,10 @@ async def town(place: Path, *, works: bool = True) -> AsyncIterator[Service]:
     async with server:
         await connection.ensure_search_attributes(server.client)
         async with opened(place, server.client) as service:
-            working = Worker(
-                server.client,
-                task_queue=service.settings.task_queue,
-                workflows=[Onboarding],
-                activities=activities(database_of(service)),
-                workflow_runner=UnsandboxedWorkflowRunner(),
-            )
-            async with working if works else nullcontext():
+            effects = activities(database_of(service))
+            queue = service.settings.task_queue
+            begun = working(server.client, queue, journeys=effects, messages=effects)
+            async with begun if works else nullcontext():
                 yield service
 
 
