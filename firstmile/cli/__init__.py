@@ -28,6 +28,7 @@ from firstmile.cli import (
     serve,
     settings,
     simulate,
+    suppressions,
     worker,
 )
 
@@ -40,6 +41,7 @@ GROUPS: tuple[typer.Typer, ...] = (
     publish.app,
     customers.app,
     operators.app,
+    suppressions.app,
     serve.app,
     worker.app,
     settings.app,

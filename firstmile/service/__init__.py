@@ -24,6 +24,7 @@ from firstmile.service.events import EventOutcome, Events, ProductEvent
 from firstmile.service.preferences import Preferences, Preferring
 from firstmile.service.premises import Premises, clock
 from firstmile.service.standing import FoundPage, Reading, Standing
+from firstmile.service.suppressing import Suppressing
 from firstmile.settings import Settings
 from firstmile.store import metrics
 from firstmile.store.database import Database
@@ -54,6 +55,7 @@ class Service:
         self.deliveries = Deliveries(self._premises, events)
         self.bookings = Bookings(self._premises, events)
         self.preferring = Preferring(self._premises, events)
+        self.suppressing = Suppressing(self._premises)
 
     # Signing up
 

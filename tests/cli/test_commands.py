@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from firstmile.cli import app
+from firstmile.links import Target
 from firstmile.service import Service
 from tests.doorway import JOURNEY, SIGN_UP, Clock, Nowhere, folders, opened, town, until
 
@@ -167,9 +168,48 @@ async def test_messages_are_held_and_released_without_temporal(firstmile: Firstm
     assert printed(await firstmile("hold", "--release")) == "nothing was held\n"
 
 
+async def test_an_address_is_suppressed_looked_at_and_lifted_without_temporal(
+    firstmile: Firstmile, signed_up: Service
+) -> None:
+    address, page = "jonas@weber.example", Target("c-1", 1)
+    why = ("--reason", "mailbox mended", "--actor", "ann")
+    assert printed(await firstmile("suppression", "list")) == "no address is suppressed\n"
+    assert "nothing keeps messages" in printed(await firstmile("suppression", "list", address))
+
+    assert "only what" in printed(await firstmile("suppression", "add", address, *why))
+    assert "before" in printed(await firstmile("suppression", "add", address.upper(), *why))
+    assert "manual since" in printed(await firstmile("suppression", "list"))
+    await signed_up.preferring.stop(page)
+
+    lifted = json.loads(printed(await firstmile("suppression", "lift", address, *why, "--json")))
+    assert lifted == {"lifted": ["manual"]}
+    assert "nothing to lift" in printed(await firstmile("suppression", "lift", address, *why))
+    assert (await signed_up.preferences(page)).standing == "stopped"
+
+    assert "lifted: unsubscribed" in printed(
+        await firstmile("suppression", "lift", address, *why, "--of", "unsubscribed")
+    )
+    await signed_up.preferring.choose(page, ["tips"])
+    shown = printed(await firstmile("suppression", "list", address))
+    assert "wants no training since" in shown
+    # The service of this test has a clock of its own: the order is not that of the commands.
+    assert set(re.findall(r"  (\w[\w ]+), by (\w+)", shown)) >= {
+        ("suppress manual", "ann"), ("stop", "page"), ("lift manual", "ann"), ("lift unsubscribed", "ann"),
+    }  # fmt: skip
+    seen = json.loads(printed(await firstmile("suppression", "list", address, "--json")))
+    assert seen["suppressions"] == []
+    assert [one["topic"] for one in seen["left"]] == ["feedback", "offers", "training"]
+    assert {one["note"] for one in seen["history"] if one["by"] == "ann"} == {"mailbox mended"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["suppression", "add", "ada@weber.example"],
+        ["suppression", "add", "ada@weber.example", "--reason", " "],
+        ["suppression", "add", "ada", "--reason", "r"],
+        ["suppression", "list", "ada"],
+        ["suppression", "lift", "ada@weber.example", "--reason", "r", "--of", "bouncing"],
         ["hold", "everything"],
         ["hold", "something", "--reason", "r"],
         ["pause", "c-1"],
