@@ -64,7 +64,6 @@ _TITLES = {
     "unauthorized": "A key is needed",
     "forbidden": "Not from there",
     "too-large": "The body is too large",
-    "length-required": "The length of the body is needed",
     "unsupported-media-type": "Another kind of body is needed",
     "bad-parameter": "A parameter cannot be read",
 }
