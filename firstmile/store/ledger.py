@@ -15,10 +15,10 @@ decision.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select, update
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
@@ -26,139 +26,18 @@ from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from firstmile.store import gate
 from firstmile.store.database import AnyRow, Reading, Writing, batched
 from firstmile.store.dialect import insert
-from firstmile.store.suppressions import MessageClass
-from firstmile.store.tables import bodies, messages
-
-State = Literal["prepared", "sending", "accepted", "rejected", "unknown"]
-Fate = Literal["processed", "deferred", "delivered", "dropped", "bounced", "complained"]
-
-FATES: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"processed"}),
-    frozenset({"deferred"}),
-    frozenset({"delivered"}),
-    frozenset({"dropped", "bounced"}),
-    frozenset({"complained"}),
+from firstmile.store.ledger_rows import (
+    FATES,
+    Began,
+    Decision,
+    Fate,
+    Message,
+    NewFate,
+    NewMessage,
+    State,
+    message_of,
 )
-"""Fates by rank: providers' events arrive in any order, and only a later one overwrites. Of one rank the
-later in time stands."""
-
-
-@dataclass(slots=True, frozen=True)
-class NewMessage:
-    """What is known of a message before anything is done. `recipient` is None without an address.
-
-    `effect` is the key of the effect it belongs to (its own, unless given), `place` its number among those of
-    the same effect, 0 for the first. `topic` is what an address may opt out of; None with transactional ones.
-    """
-
-    key: str
-    subject: str
-    enrolment: int
-    segment: str
-    step: str
-    purpose: str
-    template: str
-    message_class: MessageClass
-    recipient: str | None
-    effect: str | None = None
-    place: int = 0
-    topic: str | None = None
-
-
-@dataclass(slots=True, frozen=True)
-class Decision:
-    """A recorded decision, by this program or by a person. `sends` is how often the message had turned to
-    `sending` by then; None where an earlier version wrote it."""
-
-    at: datetime
-    text: str
-    actor: str | None = None
-    sends: int | None = field(default=None, compare=False)
-
-
-@dataclass(slots=True, frozen=True)
-class Message:
-    """One row of the ledger.
-
-    `verdict` is the gate's last; `sends` counts how often it turned to `sending`; `given_up_at` is set where
-    "may have been delivered" was the last word. `accepted_at` is when it was known to be accepted, for the
-    first time; None also in rows of versions that did not write it.
-    """
-
-    key: str
-    subject: str
-    enrolment: int
-    segment: str
-    step: str
-    purpose: str
-    template: str
-    message_class: MessageClass
-    recipient: str | None
-    state: State
-    fate: Fate | None
-    fate_at: datetime | None
-    verdict: Literal["open", "skipped", "deferred"] | None
-    token: str | None
-    lease_until: datetime | None
-    provider_id: str | None
-    reason: str | None
-    decisions: tuple[Decision, ...]
-    sends: int
-    given_up_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-    effect: str | None = None
-    place: int | None = None
-    topic: str | None = None
-    accepted_at: datetime | None = None
-
-    @property
-    def fate_told(self) -> NewFate | None:
-        """Its fate as it was told; None while nothing is known of it."""
-        if self.fate is None or self.fate_at is None:
-            return None
-        return NewFate(self.key, self.fate, self.fate_at, self.reason)
-
-    @property
-    def begun(self) -> bool:
-        """Whether anything was done or decided about it: only until then may it be for somebody else."""
-        return self.state != "prepared" or self.sends > 0 or self.verdict == "skipped"
-
-    def lease_over(self, now: datetime) -> bool:
-        """Whether the attempt that holds it should have ended."""
-        return self.lease_until is None or self.lease_until <= now
-
-
-@dataclass(slots=True, frozen=True)
-class NewFate:
-    """What a provider says became of a message, and when (the provider's time)."""
-
-    key: str
-    fate: Fate
-    at: datetime
-    reason: str | None = None
-    provider_id: str | None = None
-
-    @property
-    def order(self) -> tuple[int, datetime, str, str]:
-        """The greatest of a message's fates is the one that stands: by rank, then by time."""
-        return _rank(self.fate), self.at, self.fate, self.reason or ""
-
-
-@dataclass(slots=True, frozen=True)
-class Began:
-    """The answer to an attempt.
-
-    `sending`: the message is this attempt's until the lease is over; `body` is what to send. `skipped` and
-    `deferred`: the gate's verdict, stored. `taken`: another attempt was here, or it was skipped before;
-    `message` says how far it came.
-    """
-
-    outcome: Literal["sending", "skipped", "deferred", "taken"]
-    message: Message
-    body: dict[str, Any] | None = None
-    reason: str | None = None
-    until: datetime | None = None
+from firstmile.store.tables import bodies, messages
 
 
 async def prepare(tx: Writing, new: NewMessage, now: datetime) -> Message:
@@ -170,7 +49,7 @@ async def prepare(tx: Writing, new: NewMessage, now: datetime) -> Message:
     row["effect"] = new.effect or new.key
     fixed = {"state": "prepared", "decisions": [], "sends": 0, "created_at": now, "updated_at": now}
     found = await tx.first(_prepare(tx.dialect_name), row | fixed)
-    return _message(found) if found is not None else await _known(tx, new.key)
+    return message_of(found) if found is not None else await _known(tx, new.key)
 
 
 async def begin_sending(
@@ -327,7 +206,7 @@ async def locked(tx: Writing, keys: Iterable[str]) -> dict[str, Message]:
     for some in batched(sorted(set(keys))):
         chosen = select(messages).where(messages.c.key.in_(some)).order_by(messages.c.key)
         rows += await tx.all(chosen.with_for_update())
-    return {row.key: _message(row) for row in rows}
+    return {row.key: message_of(row) for row in rows}
 
 
 async def record_fates(
@@ -372,12 +251,12 @@ async def record_fates(
 async def get(db: Reading, key: str) -> Message | None:
     """The message under a key, or None."""
     row = await db.first(select(messages).where(messages.c.key == key))
-    return None if row is None else _message(row)
+    return None if row is None else message_of(row)
 
 
 async def of_effect(db: Reading, effect: str) -> list[Message]:
     """The messages of one effect, by place."""
-    return [_message(row) for row in await db.all(_OF_EFFECT, {"the_effect": effect})]
+    return [message_of(row) for row in await db.all(_OF_EFFECT, {"the_effect": effect})]
 
 
 async def forget(tx: Writing, keys: Sequence[str]) -> None:
@@ -398,7 +277,9 @@ async def frozen_body(db: Reading, key: str) -> dict[str, Any] | None:
 async def of(db: Reading, subject: str, enrolment: int) -> list[Message]:
     """The messages of one enrolment, oldest first."""
     statement = select(messages).where(messages.c.subject == subject, messages.c.enrolment == enrolment)
-    return [_message(row) for row in await db.all(statement.order_by(messages.c.created_at, messages.c.key))]
+    return [
+        message_of(row) for row in await db.all(statement.order_by(messages.c.created_at, messages.c.key))
+    ]
 
 
 async def drop_bodies(tx: Writing, before: datetime) -> int:
@@ -496,7 +377,7 @@ async def _change(
     tx: Writing, statement: ReturningUpdate[Any, Any], at: Mapping[str, str], values: Mapping[str, Any]
 ) -> Message | None:
     row = await tx.first(statement, {**values, **at})
-    return None if row is None else _message(row)
+    return None if row is None else message_of(row)
 
 
 async def _freeze(tx: Writing, key: str, body: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -523,13 +404,32 @@ def _decided(row: AnyRow, now: datetime, text: str, actor: str | None) -> list[d
     return [*row.decisions, {"at": now.isoformat(), "text": text, "actor": actor, "sends": row.sends}]
 
 
-def _rank(fate: str) -> int:
-    return next(rank for rank, fates in enumerate(FATES) if fate in fates)
-
-
-def _message(row: AnyRow) -> Message:
-    decisions = tuple(
-        Decision(datetime.fromisoformat(one["at"]), one["text"], one["actor"], one.get("sends"))
-        for one in row.decisions
-    )
-    return Message(**{**row._mapping, "decisions": decisions})
+__all__ = [
+    "FATES",
+    "Began",
+    "Decision",
+    "Fate",
+    "Message",
+    "NewFate",
+    "NewMessage",
+    "State",
+    "accept",
+    "begin_sending",
+    "decide_resend",
+    "drop_bodies",
+    "forget",
+    "frozen_body",
+    "get",
+    "give_up",
+    "locked",
+    "mark_unknown",
+    "of",
+    "of_effect",
+    "prepare",
+    "prove_accepted",
+    "record_fate",
+    "record_fates",
+    "reject",
+    "release",
+    "skip",
+]

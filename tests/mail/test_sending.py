@@ -526,9 +526,13 @@ def test_the_lease_must_outlast_a_call(post: Post) -> None:
 def test_a_call_an_attempt_and_its_lease_follow_one_another(
     post: Post, limit: int, start_to_close: int, lease: int
 ) -> None:
-    times = {"limit": limit, "start_to_close": start_to_close, "lease": lease}
     with pytest.raises(ValueError, match=r"each must be longer than the one before"):
-        replace(post, **{name: timedelta(seconds=value) for name, value in times.items()})
+        replace(
+            post,
+            limit=timedelta(seconds=limit),
+            start_to_close=timedelta(seconds=start_to_close),
+            lease=timedelta(seconds=lease),
+        )
 
 
 def test_a_transport_may_not_outlast_an_attempt(post: Post) -> None:
