@@ -8,6 +8,7 @@ booking first, so that no number ever stands for two dates.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from firstmile.journey.journal import FINISHED
 from firstmile.journey.model import Training
 from firstmile.links import Target
 from firstmile.mail.inviting import moved
-from firstmile.mail.sessions import Session, read_sessions
+from firstmile.mail.sessions import Session, Sessions, read_sessions
 from firstmile.service.answers import OPEN_FOR
 from firstmile.service.events import Events, ProductEvent
 from firstmile.service.premises import Premises
@@ -81,8 +82,9 @@ class Bookings:
 
     async def training(self, target: Target) -> TrainingPage:
         """What a training's link is about. Raises `LinkRefused` if there is no such training any more."""
+        sessions = await self._sessions()
         async with self._premises.reading() as db:
-            return await self._page(db, target)
+            return await self._page(db, target, sessions)
 
     async def book(self, target: Target, starts: datetime) -> TrainingPage:
         """Book a date. Raises `DateGone` for one that is not (or no longer) offered, and `LinkRefused`."""
@@ -95,18 +97,20 @@ class Bookings:
     async def calendar(self, target: Target) -> TrainingPage:
         """The training with a booking whose number is written down. Raises `LinkRefused`, also where there is
         nothing to put into a calendar."""
+        sessions = await self._sessions()
         while True:
             async with self._premises.writing() as tx:
-                page = await self._page(tx, target)
+                page = await self._page(tx, target, sessions)
                 if page.booking is None:
                     raise LinkRefused("no date has been named yet")
                 if await bookings.keep(tx, page.kept, page.booking):
                     return page
 
     async def _choose(self, target: Target, starts: datetime | None) -> TrainingPage:
+        sessions = await self._sessions()
         while True:
             async with self._premises.writing() as tx:
-                page = await self._page(tx, target)
+                page = await self._page(tx, target, sessions)
                 chosen = self._chosen(page, starts)
                 if chosen == page.kept:
                     return page
@@ -144,13 +148,13 @@ class Bookings:
         except FirstmileError as error:
             _logger.warning("a booking of %s waits for the sweep: %s", event.subject, error)
 
-    async def _page(self, db: Reading, target: Target) -> TrainingPage:
+    async def _page(self, db: Reading, target: Target, sessions: Sessions) -> TrainingPage:
         row = await enrolments.get(db, target.subject, target.enrolment)
         route = None if row is None else await self._premises.shelf.route(db, row.segment, row.version)
         if row is None or route is None or target.step not in route.index:
             raise LinkRefused("nothing is known any more of what this link was about")
         does = route.stops[route.index[target.step]].step.does
-        if not isinstance(does, Training) or (session := self._sessions().get(does.session)) is None:
+        if not isinstance(does, Training) or (session := sessions.get(does.session)) is None:
             raise LinkRefused("there is no such training any more")
         profile = await profiles.get(db, target.subject)
         kept = await bookings.get(db, target.subject, target.enrolment, target.step)
@@ -180,10 +184,11 @@ class Bookings:
             listens=frozenset({BOOKED, DECLINED}) & route.listens,
         )
 
-    def _sessions(self) -> Mapping[str, Session]:
+    async def _sessions(self) -> Sessions:
         # Read each time: a few kilobytes, and a date that was moved is moved at once.
+        file = self._premises.settings.templates_folder() / "_layout" / "sessions.json"
         try:
-            return read_sessions(self._premises.settings.templates_folder() / "_layout" / "sessions.json")
+            return await asyncio.to_thread(read_sessions, file)
         except (ValueError, OSError) as error:
             _logger.error("_layout/sessions.json cannot be read: %s", error)
             raise SessionsUnread from error

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_skeleton, format_time, get_timezone_gmt, get_timezone_name
+from babel.dates import format_date, format_time, get_timezone_gmt, get_timezone_name
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -50,11 +50,8 @@ class _Dates:
     now: datetime
 
     def day(self, start: datetime) -> str:
-        """The day with its weekday; with the year only where it is another one."""
-        local = start.astimezone(self.zone)
-        if local.year != self.now.astimezone(self.zone).year:
-            return format_date(local, "full", self.locale)
-        return format_skeleton("MMMMEEEEd", local, locale=self.locale)
+        """The day with its weekday."""
+        return format_date(start.astimezone(self.zone), "full", self.locale)
 
     def time(self, start: datetime, minutes: int) -> str:
         """From when to when, to the minute."""
@@ -89,7 +86,8 @@ class _TrainingDesk(Desk):
         form = await forms.fields(request)
         choice, language = form.get("choice"), forms.language(request, page.locale)
         # A field that no person sees: whoever filled it in books nothing.
-        if choice not in ("book", "decline") or form.get("website") or page.offer != "open":
+        nobody = choice not in ("book", "decline") or form.get("website")
+        if nobody or page.offer != "open" or not page.session.dated:
             return self._shown(request, page)
         if choice == "book" and (start := inviting.read(form.get("start"))) is None:
             return self._shown(request, page, wrong="training.missing")
