@@ -16,14 +16,15 @@ from sqlalchemy.exc import IntegrityError
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities import signatures
-from activities.messages import SendMessages
+from activities.messages import Mailroom, SendMessages
 from firstmile.contracts import EffectOutcome, EffectRequest
 from firstmile.journey.instants import from_datetime
 from firstmile.links import Purpose, Target
 from firstmile.mail.calendar_file import uid_of
+from firstmile.mail.sendgrid_transport import SendGrid
 from firstmile.store import holds, ledger, profiles, suppressions
 from firstmile.store.database import Database
-from firstmile.store.profiles import Consent
+from firstmile.store.profiles import Consent, Contact, address_key
 from tests.activities.building import (
     ANNELISE,
     Ask,
@@ -199,6 +200,46 @@ async def test_every_message_can_be_unsubscribed_from_by_its_header(
     assert opened is not None
     header = opened.body["headers"]["List-Unsubscribe"]
     assert LINKS.read(header.strip("<>").rpartition("/")[2], "preferences") == Target("c-1", 1)
+
+
+async def test_who_gets_a_copy_has_preferences_of_their_own(
+    db: Database, messages: SendMessages, sendgrid: Standin, ask: Ask
+) -> None:
+    copied = "lector@quandt.example"
+    async with db.writing() as tx:
+        contacts = (Contact("lector", "Leo Lector", copied),)
+        await profiles.write(tx, replace(ANNELISE, contacts=contacts), THEN)
+    request = ask("survey", "nps", params=PARAMS["survey"] | {"cc": ["lector"]})
+
+    outcome = await attempt(messages.send_survey, request)
+
+    assert (outcome.outcome, outcome.reason) == ("done", None)
+    mine = Target("c-1", 1), Target("c-1", 1, address=address_key(copied))
+    found = []
+    for one in sendgrid.mailbox.letters():
+        opened = sendgrid.mailbox.open(one.number)
+        assert opened is not None
+        header = opened.body["headers"]["List-Unsubscribe"]
+        found.append((one.recipient, LINKS.read(header.strip("<>").rpartition("/")[2], "preferences")))
+        assert LINKS.read(_survey_token(opened.part("text/plain") or ""), "survey") == Target(
+            "c-1", 1, "nps", 1
+        )
+    assert sorted(found) == sorted([(ANNELISE.email, mine[0]), (copied, mine[1])])
+
+
+def _survey_token(text: str) -> str:
+    match = re.search(r"https://acme\.example/s/([^\s?]+)", text)
+    assert match is not None
+    return match[1]
+
+
+def test_a_transport_that_may_outlast_an_attempt_is_refused(mailroom: Mailroom) -> None:
+    slow = SendGrid("SG.test", host="http://127.0.0.1:9", timeout=5.0)
+    with pytest.raises(ValueError, match="a call to sendgrid may take 15 s, and an attempt has 15 s"):
+        replace(mailroom, transport=slow)
+    longer = replace(mailroom.post, start_to_close=timedelta(seconds=20))
+    with pytest.raises(ValueError, match="more time than Temporal gives"):
+        replace(mailroom, post=longer)
 
 
 # ---- not decided yet -------------------------------------------------------------------------------------
