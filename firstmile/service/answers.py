@@ -8,12 +8,11 @@ A question closes when the journey is stopped, or `OPEN_FOR` after it was comple
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from firstmile.errors import FirstmileError, LinkRefused
+from firstmile.errors import LinkRefused
 from firstmile.journey.checks import SCORES
 from firstmile.journey.journal import FINISHED
 from firstmile.journey.model import Checkin, Survey
@@ -28,7 +27,6 @@ from firstmile.store.responses import Response
 
 MAX_COMMENT = 4_000
 OPEN_FOR = timedelta(days=30)
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +106,7 @@ class Answers:
                 return
             waiting = parked.ParkedEvent(event.id, event.subject, event.event, None, event.properties, now)
             await parked.park(tx, waiting)
-        try:
-            await self._events.signal(event)
-            async with self._premises.writing() as tx:
-                await parked.delivered(tx, event.subject, [event.id])
-        except FirstmileError as error:
-            _logger.warning("an answer of %s waits for the sweep: %s", target.subject, error)
+        await self._events.hand_over(event)
 
     async def _behind(self, target: Target) -> tuple[Enrolment, Route, Profile | None]:
         async with self._premises.reading() as db:

@@ -9,13 +9,12 @@ the store when the call returns, and the gate reads it for every message that is
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
-from firstmile.errors import FirstmileError, LinkRefused
+from firstmile.errors import LinkRefused
 from firstmile.links import Target
 from firstmile.service.events import Events, ProductEvent
 from firstmile.service.premises import Premises
@@ -31,7 +30,6 @@ UNSUBSCRIBED: Final = "message.unsubscribed"
 Standing = Literal["going", "stopped", "held", "account"]
 _LIFECYCLE: Final[tuple[Topic, ...]] = tuple(topic for topic in TOPICS if topic != "offers")
 _HELD: Final = frozenset({"complained", "manual"})
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +228,7 @@ class Preferring:
 
     async def _tell(self, events: list[ProductEvent]) -> None:
         for event in events:
-            try:
-                await self._events.signal(event)
-                async with self._premises.writing() as tx:
-                    await parked.delivered(tx, event.subject, [event.id])
-            except FirstmileError as error:
-                _logger.warning("an unsubscription of %s waits for the sweep: %s", event.subject, error)
+            await self._events.hand_over(event)
 
 
 async def _recipient(db: Reading, target: Target) -> _Recipient:

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from firstmile.links import Links
 from firstmile.service import Service
@@ -13,7 +14,9 @@ from firstmile.store import choices, opt_outs, profiles, suppressions
 from firstmile.store.profiles import address_key
 from firstmile.store.suppressions import TOPICS
 from firstmile.web import texts
+from firstmile.web.app import create_app
 from tests.doorway import SIGN_UP, Clock, Nowhere, database_of
+from tests.web.conftest import HERE, calling
 from tests.web.elements import Elements, path
 
 JONAS, ADA = "jonas@weber.example", "ada@weber.example"
@@ -279,10 +282,13 @@ async def test_a_link_for_an_address_stops_it_though_the_customer_is_unknown(
     assert await stopped(service, "gone@weber.example")
 
 
-async def test_a_link_made_with_an_older_secret_still_stops(
-    client: httpx.AsyncClient, service: Service, mine: str
-) -> None:
-    older = Links("http://test", service.settings.link_keys()[-1:])
+async def test_a_link_made_with_an_older_secret_still_stops(service: Service) -> None:
+    old, new = SecretStr("an older secret of links"), SecretStr("the secret of links")
+    service.settings = service.settings.model_copy(update={"link_secrets": (new, old)})
+    before = Links(HERE, [old.get_secret_value()])
 
-    assert (await client.post(path(older.preferences_url("c-2", 1)), **ONE_CLICK[0])).status_code == 200
-    assert await stopped(service)
+    async with calling(create_app(service, sweep_every=None)) as client:
+        for key, address in ((None, JONAS), (address_key(ADA), ADA)):
+            link = path(before.preferences_url("c-2", 1, key))
+            assert (await client.post(link, **ONE_CLICK[0])).status_code == 200
+            assert await stopped(service, address)
