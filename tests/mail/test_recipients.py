@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from firstmile.mail.sending import Post, send_once
 from firstmile.mail.templates import Templates
 from firstmile.mail.transport import Found
 from firstmile.store import gate, holds, journal, ledger, opt_outs, profiles, suppressions, views
-from firstmile.store.database import Database
+from firstmile.store.database import Database, Reading
 from firstmile.store.profiles import Contact, Profile, address_key
 from tests.mail.building import FILES, LINKS, Ask, SetClock, write_files
 from tests.mail.told import Told, is_outcome, is_pending, row, rows
@@ -345,6 +346,31 @@ async def test_once_it_is_begun_nobody_is_added_and_nobody_lost(
     await becomes(db, now, after)
     await send_once(db, transport, request, post, links=LINKS)
     assert transport.reached == reached
+
+
+async def test_two_attempts_that_saw_different_profiles_write_to_the_same_people(
+    db: Database, post: Post, ask: Ask, now: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, request, read = Told(), ask(params=PARAMS), profiles.get
+
+    async def read_and_overtaken(tx: Reading, subject: str) -> Profile | None:
+        found = await read(tx, subject)
+        monkeypatch.undo()
+        await becomes(db, now, customer(contacts=CONTACTS[:1]))
+        is_outcome(await send_once(db, transport, request, post, links=LINKS), "done")
+        return found
+
+    monkeypatch.setattr(profiles, "get", read_and_overtaken)
+    is_outcome(await send_once(db, transport, request, post, links=LINKS), "done")
+    assert transport.reached == [ANN, BO]
+    assert [one.recipient for one in await rows(db, request.key)] == [ANN, BO]
+
+
+async def test_many_attempts_at_once_send_each_message_once(db: Database, post: Post, ask: Ask) -> None:
+    transport, request = Told(), ask(params=PARAMS)
+    await asyncio.gather(*(send_once(db, transport, request, post, links=LINKS) for _ in range(6)))
+    is_outcome(await send_once(db, transport, request, post, links=LINKS), "done")
+    assert sorted(transport.reached) == [ANN, BO, CY]
 
 
 async def test_what_was_frozen_goes_where_it_was_addressed_and_the_gate_is_asked_about_that(
