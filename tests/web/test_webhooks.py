@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
+from benchmarks import webhooks
 from firstmile.mail.sendgrid_events import SIGNATURE, TIMESTAMP
 from firstmile.service import Service
 from firstmile.standins.sendgrid_webhook import SigningKey
@@ -275,3 +276,7 @@ async def test_the_newest_event_has_its_moment_among_the_metrics(
 
     shown = (await client.get("/metrics")).text.splitlines()
     assert [float(line.split()[-1]) for line in shown if line.startswith(name)] == [NOW.timestamp()]
+
+
+async def test_thousands_of_events_told_twice_and_shuffled_come_to_exact_numbers(tmp_path: Path) -> None:
+    assert (await webhooks.measure(2_000, tmp_path)).events == 2_000
