@@ -42,7 +42,7 @@ JOURNEY = """\
 journey: small
 version: 1
 title: A small journey
-traits: {plan: text, seats: number?}
+traits: {plan: text, seats: number?, trial_ends: date?}
 onboarded: {milestone: first_value, within: 14 days}
 ends: 60 days
 stages:

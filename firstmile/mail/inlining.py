@@ -44,5 +44,6 @@ def _with_styles(name: str, html: str) -> str:
 
 @cache
 def _inliner() -> css_inline.CSSInliner:
-    # Without keep_at_rules the @media rules for dark mode and small screens are dropped.
-    return css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+    # Without keep_at_rules the @media rules for dark mode and small screens are dropped; without keep_link_tags,
+    # silently, what was meant to be loaded from elsewhere (`lints` refuses it).
+    return css_inline.CSSInliner(keep_at_rules=True, keep_link_tags=True, load_remote_stylesheets=False)

@@ -1,9 +1,8 @@
 """Templates: read, joined and inlined once; a send only fills in values.
 
 A template is a folder: `subject.txt.j2`, `body.html.j2` or `body.mjml.j2`, `body.txt.j2`, `sample.json`, and a
-sub-folder of the same for each further language (`locales`). Folders beginning with `_` are no templates;
-`_layout` holds what they share, with `brand.json` and `sessions.json`. Rendering is strict: a name that is
-not there fails.
+sub-folder of the same for each further language (`locales`). Rendering is strict: a name that is not there
+fails.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from firstmile.mail.brand import Brand, read_brand
 from firstmile.mail.context import Names, Values, sample_context
 from firstmile.mail.environment import environment
 from firstmile.mail.errors import TemplateError
+from firstmile.mail.folder import HTML, LAYOUT, MJML, SAMPLE, SUBJECT, TEXT, template_names
 from firstmile.mail.inlining import inlined
 from firstmile.mail.locales import folders, same_language, tag
 from firstmile.mail.message import one_line
@@ -34,14 +34,6 @@ from firstmile.mail.sessions import Sessions, read_sessions
 
 MAX_OUTPUT = 200_000
 """Characters of one part. Gmail cuts a message after 102 KB of HTML: `check_templates` says so."""
-LAYOUT = "_layout"
-SUBJECT, HTML, MJML, TEXT, SAMPLE = (
-    "subject.txt.j2",
-    "body.html.j2",
-    "body.mjml.j2",
-    "body.txt.j2",
-    "sample.json",
-)
 _AT_A_TIME = 256
 """Pieces of output after which the cap is looked at."""
 
@@ -64,6 +56,11 @@ class Part:
     file: str
     compiled: Template
     plain: Template
+
+    @property
+    def as_written(self) -> Part:
+        """The part from its files: what compiling must not change in words."""
+        return Part(self.file, self.plain, self.plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +101,10 @@ class Templates:
         for name in template_names(folder):
             self._variants[name] = self._load(name)
             self._settings[name] = self._read_settings(name)
+
+    def brand_in(self, language: str) -> Mapping[str, Any]:
+        """The brand as a message in a language sees it."""
+        return {**self.brand, **self._brand.in_language(language)}
 
     @property
     def names(self) -> list[str]:
@@ -148,11 +149,9 @@ class Templates:
         text = self._fill(variant.name, variant.text, values)
         return Rendered(subject, html.strip() + "\n", text.strip() + "\n", variant.language)
 
-    def render_plain(self, variant: Variant, context: Values) -> str:
-        """The HTML (or MJML) part from the files as they are written: what compiling must not change in
-        words."""
-        part, values = variant.html, self._in_language(variant, context)
-        return self._fill(variant.name, Part(part.file, part.plain, part.plain), values)
+    def fill(self, variant: Variant, part: Part, context: Values) -> str:
+        """One part of a message, as it comes. Raises `TemplateError`."""
+        return self._fill(variant.name, part, self._in_language(variant, context))
 
     def sample(self, name: str, locale: str | None = None) -> Values:
         """The context of the template's own sample, or of the one in a locale's folder, with that locale.
@@ -276,9 +275,10 @@ class Templates:
             plain = self._text.get_template(path)
             return Part(path, plain, plain)
         plain = self._html.get_template(path)
-        return Part(path, self._html.from_string(inlined(path, self._source)), plain)
+        return Part(path, self._html.from_string(inlined(path, self.source)), plain)
 
-    def _source(self, path: str) -> str:
+    def source(self, path: str) -> str:
+        """The text of a file. Raises `TemplateError`."""
         with self._placed(path.partition("/")[0]):
             return self._loader.get_source(self._html, path)[0]
 
@@ -338,13 +338,6 @@ class Templates:
         return "".join(output)
 
 
-def template_names(folder: Path) -> list[str]:
-    """The names of the templates in a folder."""
-    return sorted(
-        path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))
-    )
-
-
 def _read_json(folder: Path, file: str, name: str) -> Any:
     try:
         found = json.loads((folder / file).read_text(encoding="utf-8"))
@@ -367,4 +360,4 @@ def _place(error: BaseException, folder: Path) -> tuple[str, int | None] | None:
     return None
 
 
-__all__ = ["Part", "Rendered", "Templates", "Variant", "template_names"]
+__all__ = ["LAYOUT", "Part", "Rendered", "Templates", "Variant", "template_names"]
