@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from firstmile.contracts import Clock
-from firstmile.errors import DateGone, FirstmileError, LinkRefused, SessionsUnread
+from firstmile.errors import DateGone, LinkRefused, SessionsUnread
 from firstmile.journey.instants import from_datetime, to_datetime
 from firstmile.journey.journal import FINISHED
 from firstmile.journey.model import Training
@@ -36,7 +35,6 @@ from firstmile.store.views import Customer
 DATES = 6
 """How many dates a page offers."""
 BOOKED, DECLINED = "training.booked", "training.declined"
-_logger = logging.getLogger(__name__)
 Offer = Literal["open", "taken", "called_off"]
 """`open`: dates can be chosen. `taken`: the customer took part. `called_off`: the journey was stopped, or goes
 on without it."""
@@ -120,7 +118,7 @@ class Bookings:
                 if event.event in page.listens:
                     await parked.park(tx, _parked(event, self._premises.now()))
             if event.event in page.listens:
-                await self._tell(event)
+                await self._events.hand_over(event)
             return await self.training(target)
 
     def _chosen(self, page: TrainingPage, starts: datetime | None) -> Booking:
@@ -139,14 +137,6 @@ class Bookings:
             return booking.becomes("booked", now, session=page.session.id, starts=starts)
         target = page.target
         return Booking(target.subject, target.enrolment, target.step, page.session.id, starts, "booked", now)
-
-    async def _tell(self, event: ProductEvent) -> None:
-        try:
-            await self._events.signal(event)
-            async with self._premises.writing() as tx:
-                await parked.delivered(tx, event.subject, [event.id])
-        except FirstmileError as error:
-            _logger.warning("a booking of %s waits for the sweep: %s", event.subject, error)
 
     async def _page(self, db: Reading, target: Target, sessions: Sessions) -> TrainingPage:
         row = await enrolments.get(db, target.subject, target.enrolment)
@@ -190,8 +180,7 @@ class Bookings:
         try:
             return await asyncio.to_thread(read_sessions, file)
         except (ValueError, OSError) as error:
-            _logger.error("_layout/sessions.json cannot be read: %s", error)
-            raise SessionsUnread from error
+            raise SessionsUnread(f"_layout/sessions.json cannot be read: {error}") from error
 
 
 def _offer(customer: Customer | None, step: str) -> Offer:
