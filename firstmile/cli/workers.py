@@ -15,8 +15,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from temporalio.client import Client
     from temporalio.worker import Worker
+
+    from firstmile.connection import Client
 
 Activities = Sequence[Callable[..., Any]]
 
