@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import datetime
+from email.errors import MessageError
 from email.generator import BytesGenerator
 from email.header import Header
 from email.headerregistry import Address as Mailbox
-from email.headerregistry import AddressHeader, UniqueAddressHeader, UnstructuredHeader
+from email.headerregistry import AddressHeader, UniqueAddressHeader
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
@@ -42,6 +43,19 @@ _METHOD = re.compile(rb"^METHOD:([A-Z]+)\r?$", re.MULTILINE)
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
+class _Text(str):
+    """The text of a header, taken as it is: the library would read encoded words in what a customer wrote."""
+
+    name: str
+
+    @classmethod
+    def of(cls, name: str, text: str) -> _Text:
+        found = cls(text)
+        # By this the library knows a header that needs no more parsing.
+        found.name = name
+        return found
+
+
 class _Policy(EmailPolicy):
     """Writes headers by itself: the library's folding loses blanks between encoded words of long names, and
     puts encoded words into long addresses (python/cpython#74717 and its kin)."""
@@ -51,7 +65,7 @@ class _Policy(EmailPolicy):
             written = str(value)
         elif isinstance(value, UniqueAddressHeader | AddressHeader):
             written = ",\r\n ".join(_mailbox(one.display_name, one.addr_spec) for one in value.addresses)
-        elif isinstance(value, UnstructuredHeader):
+        elif isinstance(value, _Text):
             written = _words(str(value), taken=len(name) + 2)
         else:
             return str(super().fold(name, value))
@@ -93,7 +107,7 @@ def mime_of(message: Message, date: datetime) -> bytes:
         return _written(message, date)
     except Unwritable:
         raise
-    except (ValueError, LookupError, AttributeError) as error:
+    except (ValueError, LookupError, AttributeError, MessageError) as error:
         # The library's own texts quote what they stumbled over. Among the types are those that its parser of
         # addresses is known to fail with.
         raise Unwritable(f"the message cannot be written as MIME ({type(error).__name__})") from None
@@ -134,14 +148,18 @@ def _written(message: Message, date: datetime) -> bytes:
         mime["Cc"] = [_who(one) for one in copies]
     if message.reply_to:
         mime["Reply-To"] = _who(message.reply_to)
-    mime["Subject"] = message.subject
     mime["Date"] = format_datetime(date)
-    mime["Message-ID"] = message_id(message.key, message.sender)
-    mime[KEY_HEADER] = message.key
+    texts = [
+        ("Subject", message.subject),
+        ("Message-ID", message_id(message.key, message.sender)),
+        (KEY_HEADER, message.key),
+    ]
     for name, value in message.headers:
         if name.lower() in _RESERVED or name.lower().startswith("content-"):
             raise Unwritable("a header would take the place of one of the message's own")
-        mime[name] = value
+        texts.append((name, value))
+    for name, value in texts:
+        mime[name] = _Text.of(name, value)
     # The richest last (RFC 2046, section 5.1.4).
     mime.set_content(_lines(message.text))
     mime.add_alternative(_lines(message.html), subtype="html")

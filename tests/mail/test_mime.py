@@ -10,7 +10,7 @@ from email.message import EmailMessage, MIMEPart
 from email.utils import parsedate_to_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firstmile.mail.message import Address, Attachment, Message, one_line
@@ -100,6 +100,8 @@ def test_a_message_sent_again_has_the_same_id_and_another_key_another() -> None:
     assert " " not in odd
 
 
+@example("=?utf-8?q?spoof?=", "=?utf-8?q?spoof?=")
+@example("=?utf-8?q?a=0d=0aBcc=3A_eve=40x=2Eexample?=", "=?utf-8?q?a=0d=0aBcc=3A_eve=40x=2Eexample?=")
 @given(NAMES, NAMES)
 def test_names_and_subjects_arrive_as_they_were_written(name: str, subject: str) -> None:
     name, subject = one_line(name), one_line(subject)
@@ -114,7 +116,7 @@ def test_names_and_subjects_arrive_as_they_were_written(name: str, subject: str)
         phrase = phrase[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     assert phrase == name
     assert [line.split(b":")[0] for line in head.split(b"\r\n") if not line.startswith(b" ")] == [
-        *(b"From", b"To", b"Subject", b"Date", b"Message-ID", b"X-Firstmile-Key", b"MIME-Version"),
+        *(b"From", b"To", b"Date", b"Subject", b"Message-ID", b"X-Firstmile-Key", b"MIME-Version"),
         b"Content-Type",
     ]
 
