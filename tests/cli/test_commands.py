@@ -18,7 +18,19 @@ from typer.testing import CliRunner, Result
 from firstmile.cli import app
 from firstmile.links import Target
 from firstmile.service import Service
-from tests.doorway import JOURNEY, SIGN_UP, Clock, Nowhere, folders, opened, town, until
+from firstmile.store import ledger
+from tests.doorway import (
+    JOURNEY,
+    SIGN_UP,
+    Clock,
+    Nowhere,
+    database_of,
+    folders,
+    opened,
+    town,
+    until,
+)
+from tests.events import NOW, key_of, sent
 
 Firstmile = Callable[..., Awaitable[Result]]
 
@@ -339,3 +351,14 @@ async def test_a_person_without_a_name_is_refused_with_what_to_write(firstmile: 
     assert result.exit_code == 2
     assert "name: it is missing: customers read it" in result.output
     assert "id: a text without blanks was expected" in result.output
+
+
+async def test_a_status_shows_what_became_of_messages(firstmile: Firstmile, signed_up: Service) -> None:
+    assert "no messages" in printed(await firstmile("status", "c-1", "--messages"))
+    await sent(signed_up, "m-1")
+    async with database_of(signed_up).writing() as tx:
+        await ledger.record_fate(tx, key_of("m-1"), "bounced", at=NOW, now=NOW, reason="550 5.1.1")
+
+    shown = printed(await firstmile("status", "c-1", "--messages"))
+
+    assert re.search(r"2026-03-06 09:00 +tips +tips +accepted +bounced +– +– +550 5\.1\.1", shown), shown
