@@ -173,7 +173,11 @@ async def test_each_check_in_is_answered_by_itself(
     await attempt(messages.send_checkin, request)
 
     target = Target("c-1", 1, "checkin", occurrence)
-    assert linked(sendgrid) == [("checkin", target, "?answer=good"), ("checkin", target, "?answer=help")]
+    assert linked(sendgrid) == [
+        ("checkin", target, "?answer=good"),
+        ("checkin", target, "?answer=help"),
+        ("preferences", Target("c-1", 1), ""),
+    ]
 
 
 async def test_an_invitation_brings_its_calendar_file(
