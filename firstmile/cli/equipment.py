@@ -73,18 +73,15 @@ def mailroom_of(settings: Settings, executor: Executor | None = None) -> Mailroo
     from firstmile.links import Links
     from firstmile.mail.composing import Letterhead
     from firstmile.mail.message import Address
-    from firstmile.mail.recipients import Safety
     from firstmile.mail.sending import Post
     from firstmile.mail.templates import Templates
-    from firstmile.mail.transports import transport_from
+    from firstmile.mail.transports import safety_from, transport_from
 
-    redirect = settings.mail_redirect_to
-    allowed = frozenset(one if "@" in one else f"@{one}" for one in settings.mail_allow)
     post = Post(
         letterhead=Letterhead(
             Templates(settings.templates_folder()), Address(settings.mail_sender, settings.mail_sender_name)
         ),
-        safety=Safety(None if redirect is None else Address(redirect), allowed or None),
+        safety=safety_from(settings),
         reconcile_for=settings.reconcile_for,
         executor=executor,
     )

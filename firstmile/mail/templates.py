@@ -128,7 +128,7 @@ class Templates:
                 raise problem
         meant = nearest(name, self._variants)
         hint = f": did you mean '{meant}'?" if meant else ""
-        raise TemplateError(name, f"there is no such template{hint}", file=name)
+        raise TemplateError(name, f"there is no such template{hint}")
 
     def settings(self, name: str) -> MessageSettings:
         """What the template's message.json says; nothing where there is none."""

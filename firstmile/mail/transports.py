@@ -1,4 +1,5 @@
-"""The transport that the settings choose: built in one place, for workers and for whoever sends a test."""
+"""The transport that the settings choose, and whom they let it reach: built in one place, for workers and for
+whoever sends a test."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from datetime import timedelta
 
 from firstmile.errors import Flaw, SettingsError
 from firstmile.mail.errors import Rejected, TransportError
+from firstmile.mail.message import Address
+from firstmile.mail.recipients import Safety
 from firstmile.mail.sendgrid_transport import SendGrid
 from firstmile.mail.smtp_transport import SMTP
 from firstmile.mail.transport import Transport
@@ -29,6 +32,13 @@ def transport_from(settings: Settings, *, within: timedelta | None = None) -> Tr
         return _KINDS[settings.mail_transport](settings, within)
     except ValueError as error:
         raise SettingsError([Flaw(variable("mail_transport"), str(error))]) from None
+
+
+def safety_from(settings: Settings) -> Safety:
+    """Where messages may go, by these settings."""
+    redirect = settings.mail_redirect_to
+    allowed = frozenset(one if "@" in one else f"@{one}" for one in settings.mail_allow)
+    return Safety(None if redirect is None else Address(redirect), allowed or None)
 
 
 def check_transport(settings: Settings) -> None:

@@ -117,7 +117,7 @@ async def test_a_template_that_fails_fails_the_step(
     reason = "template welcome: _layout/base.html.j2:9: links.preferences is missing"
     is_outcome(found, "failed", reason)
     unknown = await send_once(db, transport, ask(params={"template": "nope"}), post, links=LINKS)
-    is_outcome(unknown, "failed", "template nope: nope: there is no such template")
+    is_outcome(unknown, "failed", "template nope: there is no such template")
     params = {"template": "intro", "session": "nope"}
     session = await send_once(db, transport, ask(kind="training", params=params), post, links=LINKS)
     is_outcome(
