@@ -107,6 +107,7 @@ LONGEST: Final = 500
 """Characters that are kept of what a mail server said."""
 
 _ADDRESS = re.compile(r"""[^\s<>"'(),;:\[\]/=&?]+(?:@|%40)[^\s<>"'(),;:\[\]/=&?]+""", re.IGNORECASE)
+_UNKEPT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 _QUERY = re.compile(r"(https?://[^\s?#]*)[?#]\S*")
 
 
@@ -115,7 +116,7 @@ def scrubbed(text: str, address: str | None = None) -> str:
 
     Servers quote the recipient whole, as a bare mailbox name, or folded into a return path (`ann=host`).
     """
-    text = _QUERY.sub(r"\1", text)
+    text = _QUERY.sub(r"\1", _UNKEPT.sub(" ", text))
     if address is not None and "@" in address:
         mailbox, _, host = address.strip().rpartition("@")
         known = [re.escape(address.strip()), rf"{re.escape(mailbox)}={re.escape(host)}"]
@@ -128,4 +129,4 @@ def scrubbed(text: str, address: str | None = None) -> str:
 
 def scrubbed_path(path: str) -> str:
     """The path of a link without addresses in it."""
-    return _ADDRESS.sub("…", unquote(path))[:LONGEST]
+    return _ADDRESS.sub("…", _UNKEPT.sub(" ", unquote(path)))[:LONGEST]

@@ -178,11 +178,12 @@ class Deliveries:
                 concerned[one.message.subject, one.message.recipient].append(one)
         for (subject, recipient), chosen in sorted(concerned.items()):
             key = address_key(recipient)
+            # Two requests about one customer: the later reads what the earlier wrote.
+            profile = await profiles.locked(tx, subject)
             for one in chosen:
                 said = _said(one.told) or ""
                 await choices.record(tx, key, Choice(said, choices.PROVIDER, one.told.at, subject))
             history = await choices.of(tx, key)
-            profile = await profiles.get(tx, subject)
             primary = profile is not None and profile.email is not None and address_key(profile.email) == key
             if profile is not None and primary and not choices.wants_offers(history):
                 consent = replace(profile.consent, marketing=False)

@@ -162,6 +162,7 @@ def test_of_a_link_only_host_and_path_are_kept_and_nothing_of_a_signed_one(
         ("for bo@y.example, cc ann%40z.example", "for …, cc …"),
         ("see https://mx.example/why?rcpt=ann.lee for more", "see https://mx.example/why for more"),
         ("5.1.1\n\ttoo   many", "5.1.1 too many"),
+        ("half \ud800 and\x00nothing", "half and nothing"),
     ],
 )
 def test_what_a_server_said_is_kept_without_addresses(said: str, kept: str) -> None:
