@@ -36,6 +36,11 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if settings.api_key is None:
             _logger.warning("no API key is configured (FIRSTMILE_API_KEY): only this machine is answered")
+        if settings.mail_transport == "sendgrid" and not settings.sendgrid_webhook_keys:
+            _logger.warning(
+                "no key of SendGrid's Event Webhook is configured (FIRSTMILE_SENDGRID_WEBHOOK_KEYS): "
+                "nobody hears what becomes of messages, and bounces suppress no address"
+            )
         sweeping = None if sweep_every is None else asyncio.create_task(_sweep(service, sweep_every))
         yield
         if sweeping is not None:
