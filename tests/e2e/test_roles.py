@@ -43,7 +43,7 @@ async def test_journeys_go_on_while_nobody_sends_and_messages_when_somebody_does
         assert await rig.messages_sent() == 0
 
         watchdog = Watchdog()
-        command = [stack.BIN / "firstmile", "worker", "--only", "messages"]
+        command: list[str | Path] = [stack.BIN / "firstmile", "worker", "--only", "messages"]
         sender = Process(
             "messages", command, environ=rig.place.settings(), directory=rig.place.directory, watched=watchdog
         )

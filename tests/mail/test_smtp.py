@@ -276,7 +276,11 @@ def test_without_tls_only_this_machine_or_nobody_is_reached() -> None:
     assert not SMTP("mail.example", security="none", reaches_people=False).reaches_people
 
 
-def test_the_password_is_never_told(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_password_is_never_told(
+    server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The event loop says all that it does, too.
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
     transport = SMTP("127.0.0.1", server.port, "me@acme.example", PASSWORD, security="none")
     with caplog.at_level(logging.DEBUG):
         transport.send(message())
