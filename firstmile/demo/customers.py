@@ -28,8 +28,8 @@ class Ending:
 class Customer:
     """One sample customer.
 
-    `offers`: agreed to be sent offers. `outage`: the provisioning system refuses them that many times. `silence`: SendGrid takes so many of their
-    messages and the connection breaks before it says so.
+    `offers`: agreed to be sent offers. `outage`: the provisioning system refuses them that many times.
+    `silence`: SendGrid takes so many of their messages and the connection breaks before it says so.
     """
 
     id: str

@@ -170,7 +170,7 @@ def test_a_template_has_one_html_part_only(tmp_path: Path) -> None:
     assert str(problem) == "template welcome: welcome: there are both body.html.j2 and body.mjml.j2: keep one"
 
 
-@pytest.mark.parametrize(("locale", "greeting"), [("en", "Hi Ann,"), ("de", "Guten Tag Ann,")])
+@pytest.mark.parametrize(("locale", "greeting"), [("en-GB", "Hi Ann,"), ("de", "Guten Tag Ann,")])
 def test_the_layout_that_ships_greets_signs_and_lets_choose(
     tmp_path: Path, locale: str, greeting: str
 ) -> None:
