@@ -17,7 +17,7 @@ from tests.mail.crash_table import CLASSES, PAGE, STAGES, endings, shown, table_
 from tests.mail.crashing import Office, broken_promises
 from tests.mail.provider import ANSWERS
 
-FEWEST_POINTS = 11
+FEWEST_POINTS = 9
 """What the straight way passes: fewer would mean that points are not found any more."""
 
 
@@ -53,7 +53,7 @@ def test_the_table_has_every_answer_once() -> None:
     told = shown(PAGE.read_text(encoding="utf-8"))
     cells = {line.removeprefix("| ").split(" | ", 1)[0] for line in told.splitlines()[2:]}
     named = Counter(answer for cell in cells for answer in cell.split("; "))
-    assert named == Counter(ANSWERS), "python -m tests.mail.crash_table writes it anew"
+    assert named == Counter(list(ANSWERS)), "python -m tests.mail.crash_table writes it anew"
 
 
 def _is_of(line: str, answer: str) -> bool:
