@@ -17,12 +17,16 @@ from pathlib import Path
 
 import pytest
 
+from firstmile.contracts import EffectOutcome
 from firstmile.mail import smtp_transport
 from firstmile.mail.errors import OutcomeUnknown, Rejected, TransportError, TryLater
 from firstmile.mail.message import Address
+from firstmile.mail.sending import Pending, Post, send_once
 from firstmile.mail.smtp_transport import AFTER_REPLY, LATER, SMTP
 from firstmile.mail.transport import Trace, Unknown
-from tests.mail.building import SetClock
+from firstmile.store import ledger
+from firstmile.store.database import Database
+from tests.mail.building import LINKS, Ask, SetClock
 from tests.mail.smtp_server import CLOSE, HANG, Server, certificate, smtp_server
 from tests.mail.test_message import message
 
@@ -301,3 +305,42 @@ def test_the_shipped_trust_is_the_systems(tmp_path: Path) -> None:
     assert transport.trust is not None
     assert transport.trust.verify_mode == ssl.CERT_REQUIRED
     assert transport.trust.check_hostname
+
+
+# ---- through the ledger ----
+
+
+@pytest.mark.parametrize(
+    ("message_class", "outcome", "sends"), [("transactional", "done", 2), ("lifecycle", "failed", 1)]
+)
+async def test_what_is_unknown_is_decided_by_its_class_since_nobody_can_be_asked(
+    server: Server,
+    transport: SMTP,
+    db: Database,
+    post: Post,
+    ask: Ask,
+    now: SetClock,
+    message_class: str,
+    outcome: str,
+    sends: int,
+) -> None:
+    server.script["MESSAGE"] = CLOSE
+    request = ask(params={"template": "welcome", "class": message_class})
+
+    found: EffectOutcome | Pending = Pending("nothing yet", timedelta())
+    for _ in range(100):
+        now.move(seconds=found.retry_in.total_seconds() if isinstance(found, Pending) else 0)
+        found = await send_once(db, transport, request, post, links=LINKS)
+        if isinstance(found, EffectOutcome):
+            break
+        assert server.sent() == 1, "never again without a decision"
+        server.script.pop("MESSAGE", None)
+
+    assert isinstance(found, EffectOutcome)
+    assert found.outcome == outcome
+    assert server.sent() == sends
+    assert len({email.message_from_bytes(one)["Message-ID"] for one in server.messages}) == 1
+    async with db.reading() as tx:
+        row = await ledger.get(tx, request.key)
+    assert row is not None
+    assert len(row.decisions) == 1
