@@ -15,20 +15,31 @@ from pathlib import Path
 import pytest
 
 from firstmile.contracts import Clock, EffectOutcome, EffectRequest, Records
+from firstmile.journey import commands
 from firstmile.journey.engine import Engine, enrol
-from firstmile.journey.inputs import Effect, Outcome, Subject
+from firstmile.journey.inputs import Command, Effect, Outcome, Subject
 from firstmile.journey.instants import from_datetime, to_datetime
 from firstmile.store.suppressions import MessageClass
 from tests.journey.building import calendar, route
 from tests.mail.building import SetClock
 from tests.mail.crashing import Office, Walk
-from tests.mail.provider import Answer, Provider
+from tests.mail.provider import ANSWERS, Answer, Provider
 
 MONDAY = datetime(2026, 3, 9, 16, 30, tzinfo=UTC)
 THREE_AT_NIGHT = datetime(2026, 3, 10, 3, 0, tzinfo=UTC)
 NEXT_WINDOW = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 CLOSES = timedelta(hours=17)
 CUSTOMERS = 5
+CAPPED = """
+defaults: {cap: {messages: 1, per: 1 day}}
+steps:
+  - id: welcome
+    email: {template: welcome}
+  - id: tips
+    email: {template: welcome}
+  - id: goal
+    milestone: {all: [welcome, tips]}
+"""
 JOURNEY = """
 defaults: {{window: {{days: mon-fri, from: "09:00", to: "17:00"}}, cap: {{messages: 1, per: 1 day}}}}
 steps:
@@ -50,13 +61,13 @@ class Backlog:
     queue: list[tuple[str, Effect]] = field(default_factory=list)
     outcomes: list[EffectOutcome] = field(default_factory=list)
 
-    async def enrol(self, message_class: MessageClass) -> None:
+    async def enrol(self, journey: str) -> Engine:
         """One more customer."""
         subject = await self.office.customer(self.clock())
-        journey = route(JOURNEY.format(message_class=message_class))
         self.engines[subject] = enrol(
-            journey, calendar(near="2026-03-09"), Subject(subject), from_datetime(self.clock())
+            route(journey), calendar(near="2026-03-09"), Subject(subject), from_datetime(self.clock())
         )
+        return self.engines[subject]
 
     def wake(self) -> None:
         """Tell every engine the time; what it wants done waits in the queue."""
@@ -122,7 +133,7 @@ async def test_a_backlog_that_outlasts_the_window_goes_out_once_in_the_next(
 ) -> None:
     backlog = _backlog(office)
     for _ in range(CUSTOMERS):
-        await backlog.enrol(message_class)
+        await backlog.enrol(JOURNEY.format(message_class=message_class))
     backlog.wake()
     assert len(backlog.queue) == CUSTOMERS, "they are due before five"
 
@@ -148,7 +159,7 @@ async def test_a_backlog_that_outlasts_the_window_goes_out_once_in_the_next(
 
 async def test_what_a_customer_waits_for_goes_out_at_night_too(office: Office) -> None:
     backlog = _backlog(office)
-    await backlog.enrol("transactional")
+    await backlog.enrol(JOURNEY.format(message_class="transactional"))
     backlog.wake()
     backlog.clock.moment = THREE_AT_NIGHT
 
@@ -162,7 +173,7 @@ async def test_what_a_customer_waits_for_goes_out_at_night_too(office: Office) -
 async def test_what_is_to_be_sent_again_waits_for_the_next_window_too(office: Office) -> None:
     backlog = _backlog(office, Answer(None, "nobody knows"))
     backlog.clock.moment = MONDAY.replace(minute=59, second=58)
-    await backlog.enrol("lifecycle")
+    await backlog.enrol(JOURNEY.format(message_class="lifecycle"))
     backlog.wake()
 
     # Called at two seconds to five, unanswered, and proven absent when the window has closed.
@@ -179,3 +190,32 @@ async def test_what_is_to_be_sent_again_waits_for_the_next_window_too(office: Of
     (key,) = {call.key for call in backlog.provider.calls}
     assert backlog.provider.mailbox(key) == 1
     assert engine.state.steps["welcome"].phase == "done"
+
+
+async def test_a_message_that_failed_gives_its_place_under_the_cap_to_the_next_and_its_retry_waits(
+    office: Office,
+) -> None:
+    backlog = _backlog(office, ANSWERS["refuses"])
+    engine = await backlog.enrol(CAPPED)
+    backlog.wake()
+    assert [effect.step for _, effect in backlog.queue] == ["welcome"], "one a day"
+    await backlog.serve()
+    backlog.wake()
+    assert [effect.step for _, effect in backlog.queue] == ["tips"], "the place was given back"
+    await backlog.serve()
+    commands.apply(engine, Command("retry", "ann", step="welcome"), from_datetime(backlog.clock()))
+    backlog.wake()
+    assert backlog.queue == [], "the retry is under the cap"
+
+    backlog.clock.moment = backlog.next_wake()
+    backlog.wake()
+    await backlog.serve()
+    backlog.wake()
+
+    assert [one.outcome for one in backlog.outcomes] == ["failed", "done", "done"]
+    refused, tips, retried = backlog.provider.calls
+    assert retried.at - tips.at == timedelta(days=1)
+    assert len({refused.key, tips.key, retried.key}) == 3, (
+        "a retry is another message, by a person's decision"
+    )
+    assert [backlog.provider.mailbox(call.key) for call in backlog.provider.calls] == [0, 1, 1]

@@ -34,7 +34,7 @@ from tests.mail.crash_table import CLASSES
 from tests.mail.crashing import LEASE, RECONCILE_FOR, Attempt, Office, Walk, broken_promises, same, watch
 from tests.mail.provider import ANSWERS, Log, Provider
 
-EXAMPLES = int(os.environ.get("FIRSTMILE_TEST_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("FIRSTMILE_TEST_EXAMPLES", "300"))
 PATIENCE = timedelta(seconds=60)
 """After which nothing is under way any more."""
 
@@ -47,7 +47,7 @@ many = settings(
     max_examples=EXAMPLES,
     deadline=None,
     # Shrinking takes minutes, and is worth them only to a person who looks for the fault.
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if EXAMPLES > 200 else [])],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if EXAMPLES > 300 else [])],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 
@@ -317,6 +317,32 @@ def test_who_unsubscribes_between_gate_and_send_gets_this_one_and_no_second(
     loop.run(play())
 
 
+@pytest.mark.parametrize("what", ["hold", "window"])
+def test_what_is_put_off_between_gate_and_send_goes_out_once_and_is_not_sent_again_then(
+    loop: asyncio.Runner, office: Office, what: str
+) -> None:
+    async def play() -> None:
+        scene = await Scene.set(office, "takes nothing, and does not answer", window=1)
+        first = await scene.begin()
+        await first.go_on_to_a_change()
+        if what == "hold":
+            await scene.hold()
+        else:
+            scene.clock.move(seconds=2)
+        await first.go_on_to_the_end()
+        assert len(scene.provider.calls) == 1, "the gate was read when it turned to `sending`"
+
+        put_off = await scene.decided()
+        assert put_off.outcome == "deferred"
+        assert "it was to be sent again" in (put_off.reason or "")
+        assert len(scene.provider.calls) == 1
+        await scene.release()
+        assert (await _undeferred(scene)).outcome == "done"
+        assert (scene.copies, await scene.broken()) == (1, [])
+
+    loop.run(play())
+
+
 def test_an_address_changed_while_on_hold_is_the_one_that_is_written_to(
     loop: asyncio.Runner, office: Office
 ) -> None:
@@ -382,6 +408,24 @@ def test_an_operators_retry_is_another_message_and_the_first_may_still_arrive(
         assert (outcome.outcome, outcome.reason) == ("done", None)
         assert (scene.copies, scene.provider.mailbox(again.key)) == (1, 1)
         assert same(await scene.decided(), failed), "the first is what it was"
+
+    loop.run(play())
+
+
+def test_a_resend_is_another_message_and_the_first_stays_what_it_was(
+    loop: asyncio.Runner, office: Office
+) -> None:
+    async def play() -> None:
+        scene = await Scene.set(office)
+        first = await scene.decided()
+        resent = replace(scene.request, attempt=2)
+        attempts = [await office.begin(scene.provider, resent, scene.post) for _ in range(2)]
+        while alive := [attempt for attempt in attempts if not attempt.is_over]:
+            for attempt in alive:
+                await attempt.go_on()
+
+        assert (scene.copies, scene.provider.mailbox(resent.key)) == (1, 1)
+        assert await scene.decided() == first
 
     loop.run(play())
 
