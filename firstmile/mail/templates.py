@@ -34,6 +34,8 @@ from firstmile.mail.sessions import Sessions, read_sessions
 
 MAX_OUTPUT = 200_000
 """Characters of one part. Gmail cuts a message after 102 KB of HTML: `check_templates` says so."""
+LONGEST_SUBJECT = 250
+"""Characters; inboxes show some 70. What customers typed is cut rather than refused."""
 _AT_A_TIME = 256
 """Pieces of output after which the cap is looked at."""
 
@@ -142,7 +144,7 @@ class Templates:
     def render_variant(self, variant: Variant, context: Values) -> Rendered:
         """The message in words, in one language whatever the customer's is. Raises `TemplateError`."""
         values = self._in_language(variant, context)
-        subject = one_line(self._fill(variant.name, variant.subject, values))
+        subject = _shortened(one_line(self._fill(variant.name, variant.subject, values)))
         if not subject:
             raise TemplateError(variant.name, "the subject is empty", file=variant.subject.file)
         html = self._fill(variant.name, variant.html, values)
@@ -338,6 +340,13 @@ class Templates:
         return "".join(output)
 
 
+def _shortened(subject: str) -> str:
+    if len(subject) <= LONGEST_SUBJECT:
+        return subject
+    start = subject[: LONGEST_SUBJECT - 1]
+    return (start.rpartition(" ")[0] or start) + "…"
+
+
 def _read_json(folder: Path, file: str, name: str) -> Any:
     try:
         found = json.loads((folder / file).read_text(encoding="utf-8"))
@@ -360,4 +369,4 @@ def _place(error: BaseException, folder: Path) -> tuple[str, int | None] | None:
     return None
 
 
-__all__ = ["LAYOUT", "Part", "Rendered", "Templates", "Variant", "template_names"]
+__all__ = ["LAYOUT", "LONGEST_SUBJECT", "Part", "Rendered", "Templates", "Variant", "template_names"]
