@@ -20,6 +20,8 @@ from firstmile.mail.errors import TemplateError
 from firstmile.mail.joining import Piece, flattened
 from firstmile.mail.lints import Frame, lints
 from firstmile.mail.locales import folders
+from firstmile.mail.message_settings import FILE as MESSAGE_FILE
+from firstmile.mail.message_settings import read_message_settings
 from firstmile.mail.page import Page
 from firstmile.mail.reading import Read, reads
 from firstmile.mail.situations import Situation, Usage, of_sample, of_usage, usages
@@ -89,6 +91,8 @@ class _Check:
         variant = self.variant
         yield from self._layouts()
         yield from self._names()
+        if not variant.folder:
+            yield from self._senders()
         try:
             sample = self.templates.sample_values(variant.name, variant.folder or None)
         except TemplateError as error:
@@ -142,6 +146,20 @@ class _Check:
                 if Page(rendered.html).words != Page(plain).words:
                     problem = "inlining changes its words: look for HTML that is not well-formed"
                     yield Problem(files["html"], None, "", problem)
+
+    def _senders(self) -> Iterator[Problem]:
+        """Roles that messages are to come from, and that no journey gives anybody."""
+        name = self.variant.name
+        try:
+            settings = read_message_settings(self.templates.folder, name)
+        except TemplateError as error:
+            yield _placed(error)
+            return
+        roles = [role for usage in self.used for role in _roles(usage.journey)]
+        for key, role in (("from", settings.sender), ("reply_to", settings.reply_to)):
+            if self.used and role is not None and role not in roles:
+                message = f"{unknown('owner', role, dict.fromkeys(roles))} ({self.used[0]})"
+                yield Problem(f"{name}/{MESSAGE_FILE}", None, key, message)
 
     def _layouts(self) -> Iterator[Problem]:
         """A message in a language, in a layout of another one."""
@@ -206,7 +224,7 @@ def _there(usage: Usage, read: Read) -> Sequence[str] | None:
         case "links":
             return list(usage.links)
         case "owner":
-            return [step.id for step in journey.steps if isinstance(step.does, Assign)]
+            return _roles(journey)
         case "variant":
             return list(journey.experiments)
         case "session":
@@ -214,6 +232,10 @@ def _there(usage: Usage, read: Read) -> Sequence[str] | None:
         case "count":
             return None
     return list(journey.by_id)
+
+
+def _roles(journey: Journey) -> list[str]:
+    return [step.id for step in journey.steps if isinstance(step.does, Assign)]
 
 
 _WORDS: Mapping[str, str] = {
