@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -89,6 +91,14 @@ def mailroom_of(settings: Settings, executor: Executor | None = None) -> Mailroo
     return Mailroom(transport_from(settings), post, links, settings.app_url)
 
 
-def sending_threads(settings: Settings) -> ThreadPoolExecutor:
-    """A thread for each message in hand: a call that blocks keeps no other waiting, and nothing else."""
-    return ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
+@contextmanager
+def sending_threads(settings: Settings) -> Iterator[Executor]:
+    """A thread for each message in hand: a call that blocks keeps no other waiting, and nothing else.
+
+    At the end they are not waited for: a transport's call comes back by itself.
+    """
+    threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import logging
 import signal
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -86,11 +87,13 @@ async def serve(settings: Settings, *, cached: int = CACHED, only: Role | None =
         loop.add_signal_handler(number, stop.set)
     if only is not Role.JOURNEYS:
         await asyncio.to_thread(check_transport, settings)
-    async with connection.store(settings) as database, webhooks_of(settings) as webhooks:
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(connection.store(settings))
+        webhooks = await stack.enter_async_context(webhooks_of(settings))
+        threads = stack.enter_context(sending_threads(settings))
         client = await connection.temporal(runtime=runtime_of(settings), patience=timedelta(seconds=60))
         await connection.ensure_search_attributes(client)
         journeys = messages = None
-        threads = sending_threads(settings)
         if only is not Role.MESSAGES:
             journeys = journey_activities(database, webhooks)
         if only is not Role.JOURNEYS:
@@ -114,7 +117,6 @@ async def serve(settings: Settings, *, cached: int = CACHED, only: Role | None =
             _logger.info("working on task queues %s", ", ".join(one.task_queue for one in found))
             await stop.wait()
             _logger.info("stopping: what runs has %d seconds", GRACE.total_seconds())
-        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def runtime_of(settings: Settings) -> Runtime:

@@ -152,7 +152,7 @@ def _written(message: Message, date: datetime) -> bytes:
     texts = [
         ("Subject", message.subject),
         ("Message-ID", message_id(message.key, message.sender)),
-        (KEY_HEADER, message.key),
+        (KEY_HEADER, one_line(message.key)),
     ]
     for name, value in message.headers:
         if name.lower() in _RESERVED or name.lower().startswith("content-"):
