@@ -123,7 +123,8 @@ class _Effect:
             self._went, draft = True, self._drafts.get(key)
             try:
                 found = await (attempt.find_out(rows[key]) if draft is None else attempt.begin(draft))
-            except _Rebooked:
+            except (_Rebooked, ledger.NotPrepared):
+                # Not prepared any more: another attempt found that the effect is for somebody else by now.
                 return None
             if found is not None:
                 pending.append(found)

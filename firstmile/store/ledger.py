@@ -40,6 +40,10 @@ from firstmile.store.ledger_rows import (
 from firstmile.store.tables import bodies, messages
 
 
+class NotPrepared(LookupError):
+    """No message was prepared under this key, or it was forgotten since."""
+
+
 async def prepare(tx: Writing, new: NewMessage, now: datetime) -> Message:
     """The row of a message, made if there is none. It is locked until the transaction ends.
 
@@ -65,7 +69,7 @@ async def begin_sending(
     """Ask the gate, and if it is open make the message this attempt's, with its body frozen.
 
     Commit before calling the provider. A message that was sending before keeps its first body, which is the
-    one returned. Raises `LookupError` if it was never prepared.
+    one returned. Raises `NotPrepared` if there is none.
     """
     verdict = await gate.ask(tx, question, now)
     values: dict[str, Any] = {"verdict": verdict.outcome, "reason": verdict.reason, "updated_at": now}
@@ -392,7 +396,7 @@ async def _freeze(tx: Writing, key: str, body: Mapping[str, Any], now: datetime)
 async def _known(db: Reading, key: str) -> Message:
     message = await get(db, key)
     if message is None:
-        raise LookupError(f"no message was prepared under {key}")
+        raise NotPrepared(f"no message was prepared under {key}")
     return message
 
 

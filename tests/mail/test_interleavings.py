@@ -133,7 +133,7 @@ class Scene:
             await holds.release(tx, "customer", self.request.subject, actor="ann", now=self.clock())
 
     async def move(self) -> None:
-        """The customer has another address."""
+        """The customer has another address, and so has their boss."""
         subject = self.request.subject
         boss = Contact("sponsor", "Bo Boss", f"bo.{subject}@customer.example")
         consent = Consent(lifecycle=True, marketing=True)
@@ -446,6 +446,25 @@ def test_a_copy_for_each_recipient_though_attempts_die_between_them(
         assert (outcome.outcome, len(rows)) == ("done", 2)
         assert [scene.provider.mailbox(row.key) for row in rows] == [1, 1]
         assert len(set(scene.received_by)) == 2
+
+    loop.run(play())
+
+
+def test_a_recipient_who_is_replaced_while_an_attempt_is_on_its_way_to_them_is_left_out(
+    loop: asyncio.Runner, office: Office
+) -> None:
+    async def play() -> None:
+        scene = await Scene.set(office, window=1, cc=("sponsor",))
+        scene.clock.move(seconds=2)
+        first = await scene.begin()
+        await first.go_on_to_a_change()
+        await scene.move()
+        await (await scene.begin()).go_on_to_the_end()
+        await first.go_on_to_the_end()
+
+        assert (await _undeferred(scene)).outcome == "done"
+        subject = scene.request.subject
+        assert scene.received_by == [f"new.{subject}@customer.example", f"bo.{subject}@customer.example"]
 
     loop.run(play())
 
