@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from firstmile.contracts import EffectRequest
 from firstmile.journey.expressions import ABSENT
+from firstmile.journey.problems import unknown
 from firstmile.mail.recipients import Addressee
 
 Values = dict[str, Any]
@@ -119,8 +120,8 @@ SAMPLE_NAMES = frozenset(
 
 def sample_context(sample: Mapping[str, Any], brand: Mapping[str, Any]) -> Values:
     """The context of a template's sample.json. Raises `ValueError` for a name that templates do not know."""
-    if unknown := set(sample) - SAMPLE_NAMES:
-        raise ValueError(f"'{min(unknown)}' is not among {', '.join(sorted(SAMPLE_NAMES))}")
+    if surplus := set(sample) - SAMPLE_NAMES:
+        raise ValueError(unknown("name", min(surplus), SAMPLE_NAMES, ", ".join(sorted(SAMPLE_NAMES))))
     values = dict(sample)
     customer = dict.fromkeys(("id", "name", "first_name", "company", "email", "locale", "timezone"))
     customer |= values.get("customer", {})

@@ -22,6 +22,10 @@ SUFFIX = ".mjml.j2"
 
 _TAG = re.compile(r"<!--.*?-->|<(/?)([A-Za-z][\w-]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>", re.DOTALL)
 _ATTRIBUTE = re.compile(r"([A-Za-z_:][\w:.-]*)\s*(?:=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'>/]+))?")
+# How mrml writes an mj-table: without the role that MJML gives it.
+_TABLE = re.compile(
+    r'<table(?= border="0" cellpadding="0" cellspacing="0" width=(?:(?!</table|<th\b).)*</table)', re.DOTALL
+)
 _FOR_OUTLOOK = re.compile(r"<!--\[if (?!!)[^\]]*\]>(.*?)<!\[endif\]-->", re.DOTALL)
 # Fonts of the default list would be loaded from elsewhere: whoever opens the message would be seen there.
 _OPTIONS = mrml.RenderOptions(fonts={})
@@ -69,7 +73,7 @@ def compiled(name: str, hidden: Masked) -> str:
                 "put it around the wrapper, or inside a section"
             )
             raise TemplateError(name, problem, file=piece.file, line=piece.line)
-    return html
+    return _TABLE.sub('<table role="presentation"', html)
 
 
 # ---- what is wrong with it ---------------------------------------------------------------------------------

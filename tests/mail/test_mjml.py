@@ -150,6 +150,21 @@ def test_what_mjml_would_swallow_is_an_error_with_its_place(tmp_path: Path, mjml
     assert "template welcome: welcome/body.mjml.j2" in found
 
 
+def test_a_table_is_for_the_layout_unless_it_has_heads(tmp_path: Path) -> None:
+    rows = "<tr><td>{% if day %}x{% endif %}</td></tr>"
+    html = page(
+        made(tmp_path, column(f"<mj-table>{rows}</mj-table><mj-table><tr><th>h</th></tr>{rows}</mj-table>"))
+    )
+
+    assert [
+        one.startswith('<table role="presentation"')
+        for one in re.findall(r"<table [^>]*table-layout[^>]*>", html)
+    ] == [
+        True,
+        False,
+    ]
+
+
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     templates = made(tmp_path, column("<mj-txet>x</mj-txet>\n<mj-text colour='red'>x</mj-text>"))
 
