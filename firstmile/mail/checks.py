@@ -148,18 +148,18 @@ class _Check:
                     yield Problem(files["html"], None, "", problem)
 
     def _senders(self) -> Iterator[Problem]:
-        """Roles that messages are to come from, and that no journey gives anybody."""
+        """Roles that messages are to come from, and that were probably meant otherwise."""
         name = self.variant.name
         try:
             settings = read_message_settings(self.templates.folder, name)
         except TemplateError as error:
             yield _placed(error)
             return
-        roles = [role for usage in self.used for role in _roles(usage.journey)]
+        # A role that only other journeys have is none's mistake: where nobody has it, it is the brand.
+        roles = dict.fromkeys(role for usage in self.everywhere for role in _roles(usage.journey))
         for key, role in (("from", settings.sender), ("reply_to", settings.reply_to)):
-            if self.used and role is not None and role not in roles:
-                message = f"{unknown('owner', role, dict.fromkeys(roles))} ({self.used[0]})"
-                yield Problem(f"{name}/{MESSAGE_FILE}", None, key, message)
+            if role is not None and role not in roles and nearest(role, roles):
+                yield Problem(f"{name}/{MESSAGE_FILE}", None, key, unknown("owner", role, roles))
 
     def _layouts(self) -> Iterator[Problem]:
         """A message in a language, in a layout of another one."""

@@ -219,11 +219,12 @@ def test_a_message_in_a_language_stands_in_the_layout_of_that_language(tmp_path:
     ("written", "problem"),
     [
         ('{"from": "specialist", "reply_to": "specialist"}', None),
-        ('{"from": "specialst"}', "from: unknown owner 'specialst': did you mean 'specialist'? (journeys/small.yaml, step step)"),
+        ('{"from": "specialst"}', "from: unknown owner 'specialst': did you mean 'specialist'?"),
+        ('{"from": "partner"}', None),
         ('{"form": "specialist"}', "unknown key 'form': did you mean 'from'?"),
     ],
 )  # fmt: skip
-def test_who_a_message_comes_from_is_somebody_a_journey_assigns(
+def test_a_role_that_a_message_comes_from_and_no_journey_assigns_is_probably_misspelt(
     tmp_path: Path, written: str, problem: str | None
 ) -> None:
     problems = found(tmp_path, SENDS, **{"welcome/message.json": written})
