@@ -23,12 +23,20 @@ from firstmile.store import tasks
 
 @dataclass(slots=True, frozen=True)
 class Mailroom:
-    """What sending takes: the transport, how messages are sent here, and how links are made."""
+    """What sending takes: the transport, how messages are sent here, and how links are made.
+
+    Raises `ValueError` if a call to the provider may take longer than Temporal gives an activity.
+    """
 
     transport: Transport
     post: Post
     links: Links
     app_url: str
+
+    def __post_init__(self) -> None:
+        self.post.check(self.transport)
+        if self.post.start_to_close > signatures.START_TO_CLOSE:
+            raise ValueError("an attempt at sending is given more time than Temporal gives an activity")
 
 
 class SendMessages:
@@ -63,16 +71,14 @@ class SendMessages:
     async def _send(self, request: EffectRequest) -> EffectOutcome:
         mailroom = self._mailroom
         occurrence = 1 if request.purpose == "remind" else request.occurrence
-        links = mailroom.links.of_step(
-            request.subject, request.enrolment, request.kind, request.step, occurrence
-        )
-        found = await send_once(
-            self._tools.database,
-            mailroom.transport,
-            request,
-            mailroom.post,
-            links={**links, "app": mailroom.app_url},
-        )
+
+        def links(address: str | None) -> dict[str, str]:
+            found = mailroom.links.of_step(
+                request.subject, request.enrolment, request.kind, request.step, occurrence, address
+            )
+            return {**found, "app": mailroom.app_url}
+
+        found = await send_once(self._tools.database, mailroom.transport, request, mailroom.post, links=links)
         if isinstance(found, Pending):
             raise ApplicationError(
                 found.reason,

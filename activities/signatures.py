@@ -5,9 +5,11 @@ Workflows import this module and no other of the room, so that nothing of an eff
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
-from temporalio.common import RetryPolicy
+from temporalio.common import Priority, RetryPolicy
 
 EFFECTS = {
     "email": "send_email",
@@ -19,6 +21,14 @@ EFFECTS = {
     "task": "open_task",
 }
 """Kind of step -> the activity that carries out its effects: EffectRequest -> EffectOutcome."""
+
+SENDING = frozenset({"email", "training", "survey", "checkin"})
+"""The kinds whose effects write to customers. They run on a task queue of their own: a provider that is slow,
+or a rate that it asks for, holds up messages and nothing else."""
+
+TRANSACTIONAL_FIRST = Priority(priority_key=1)
+"""Of the messages that wait for their turn, those that a customer waits for go first; others have
+Temporal's default, 3."""
 
 RECORD = "write_records"
 """Writes journal entries and a view: Records -> None."""
@@ -51,3 +61,13 @@ LOCAL = timedelta(seconds=1)
 """How long records may be written within a workflow task before they go by an ordinary activity."""
 
 ONCE = RetryPolicy(maximum_attempts=1)
+
+
+def queue_of(kind: str, task_queue: str) -> str:
+    """The task queue of a kind's effects, for customers on `task_queue`."""
+    return f"{task_queue}-send" if kind in SENDING else task_queue
+
+
+def priority_of(params: Mapping[str, Any]) -> Priority:
+    """The priority of an effect with these parameters."""
+    return TRANSACTIONAL_FIRST if params.get("class") == "transactional" else Priority.default

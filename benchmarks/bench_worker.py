@@ -13,12 +13,12 @@ from pathlib import Path
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.messages import Mailroom, SendMessages
 from activities.recording import WriteRecords
 from activities.tools import Tools
 from benchmarks.by_hand import ByHand
+from firstmile.cli.workers import working
 from firstmile.contracts import EventSignal
 from firstmile.links import Links
 from firstmile.mail.composing import Letterhead
@@ -28,7 +28,6 @@ from firstmile.mail.templates import Templates
 from firstmile.mail.transport import Absent, Receipt, Sighting, Trace
 from firstmile.store import schema
 from firstmile.store.database import Database
-from workflows.onboarding import Onboarding
 
 REACTIONS = {"template-tips": "value.reached", "template-nps": "survey.responded"}
 
@@ -42,6 +41,7 @@ class Accepting:
     reacting: bool
     name: str = "accepting"
     reaches_people: bool = False
+    idempotent: bool = False
     timeout: float = 1.0
 
     def send(self, message: Message) -> Receipt:
@@ -56,6 +56,9 @@ class Accepting:
     def find(self, trace: Trace) -> Sighting:
         """Nothing is ever unknown here."""
         return Absent()
+
+    def check(self) -> None:
+        """Everybody may send here."""
 
 
 async def react(client: Client, subject: str, event: str) -> None:
@@ -83,12 +86,12 @@ async def main(address: str, database_url: str, cached: int, reacting: bool) -> 
     )
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    async with Worker(
+    async with working(
         client,
-        task_queue="bench",
-        workflows=[Onboarding, ByHand],
-        activities=[messages.send_email, messages.send_survey, WriteRecords(tools).write_records],
-        workflow_runner=UnsandboxedWorkflowRunner(),
+        "bench",
+        journeys=[WriteRecords(tools).write_records],
+        messages=[messages.send_email, messages.send_survey],
+        workflows=[ByHand],
         max_cached_workflows=cached,
     ):
         print("ready", flush=True)

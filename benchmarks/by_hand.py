@@ -96,6 +96,8 @@ class ByHand:
         await workflow.execute_activity(
             signatures.EFFECTS[kind],
             request,
+            task_queue=signatures.queue_of(kind, workflow.info().task_queue),
+            priority=signatures.priority_of(request.params),
             result_type=EffectOutcome,
             start_to_close_timeout=signatures.START_TO_CLOSE,
             retry_policy=signatures.RETRY,

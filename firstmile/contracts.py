@@ -105,6 +105,11 @@ def effect_key(subject: str, enrolment: int, step: str, purpose: str, occurrence
     return _digest("effect", subject, enrolment, step, purpose, occurrence, attempt)
 
 
+def recipient_key(effect: str, address_key: str) -> str:
+    """The key of an effect's message to a further recipient; the first has the effect's own."""
+    return _digest("recipient", effect, address_key)
+
+
 def resource_of(subject: str, enrolment: int, step: str) -> str:
     """The name under which a provision is known to its system, whichever attempt made it."""
     return _digest("resource", subject, enrolment, step)

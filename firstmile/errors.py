@@ -136,6 +136,28 @@ class TooManyAttempts(FirstmileError):
         super().__init__(f"{message}: wait {retry_after} seconds")
 
 
+class DateGone(FirstmileError):
+    """The training does not take place at this date, or no longer."""
+
+
+class SessionsUnread(FirstmileError):
+    """The sessions of trainings cannot be read just now."""
+
+    retryable = True
+
+
+class SignatureRefused(FirstmileError):
+    """The request is not signed as it must be; the message says in what way."""
+
+
+class BatchRefused(FirstmileError):
+    """The body is not the list that it must be."""
+
+
+class WebhookClosed(FirstmileError):
+    """Nothing is taken here until a setting is made; the message names it."""
+
+
 class TemporalAway(FirstmileError):
     """Temporal does not answer."""
 

@@ -136,6 +136,12 @@ def _unpacked(text: str) -> str:
     return base64.urlsafe_b64decode(text + "=").hex()
 
 
+def is_signed_link(url: str, base: str) -> bool:
+    """Whether a URL leads to one of the pages that signed links open: whoever has it, has the page."""
+    page = url.removeprefix(base.rstrip("/") + "/")
+    return page != url and page.partition("/")[0] in _PATHS.values()
+
+
 class _Compact:
     """JSON without blanks: links are read aloud, wrapped by mail programs and typed."""
 

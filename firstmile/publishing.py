@@ -74,9 +74,9 @@ def check(journeys: Path, templates: Path) -> _Checked:
     """Everything that must be right before anything is published. Raises `PublishRefused`."""
     files = sorted(path for path in journeys.iterdir() if path.suffix in (".yaml", ".yml"))
     problems: list[str] = [] if files else [f"there is no journey (*.yaml) in {journeys}"]
-    problems += map(str, check_templates(templates))
     names = template_names(templates)
     found: dict[str, Journey] = {}
+    named: dict[str, Journey] = {}
     warnings: list[str] = []
     for file in files:
         loaded = load_checked(file.read_text(encoding="utf-8"), file.name, templates=names)
@@ -95,6 +95,8 @@ def check(journeys: Path, templates: Path) -> _Checked:
         if len(journey.canonical_json()) > MAX_JOURNEY_BYTES:
             problems.append(f"{file.name}: the journey is larger than {MAX_JOURNEY_BYTES // 1000} kB")
         found[journey.journey] = journey
+        named[file.name] = journey
+    problems += map(str, check_templates(templates, named))
     if problems:
         raise PublishRefused(problems)
     return _Checked(found, warnings)

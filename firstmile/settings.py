@@ -25,27 +25,33 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource
 
 from firstmile import paths
 from firstmile.errors import Flaw, SettingsError
-from firstmile.journey.problems import nearest
+from firstmile.setting_flaws import PREFIX, unknown, unreadable
+from firstmile.setting_flaws import variable as variable
 from firstmile.setting_values import (
+    EU_HOST,
+    HOST,
     MAKE_A_SECRET,
     Database,
     Duration,
     Folder,
+    HostName,
     Json,
     Lower,
     MailAddress,
     Port,
     Recipients,
     Secrets,
+    VerificationKeys,
     WebAddress,
+    is_loopback,
+    sendgrid_host_problem,
+    sendgrid_key_problem,
 )
 
-PREFIX = "FIRSTMILE_"
 ALSO = {"sendgrid_api_key": "SENDGRID_API_KEY"}
 """Variables that are read too, when ours is not set: other programs use them under these names."""
 
@@ -53,8 +59,6 @@ NO_SENDER = "onboarding@firstmile.example"
 """Who messages come from where none can reach anybody."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-# What Kubernetes puts into every container's environment for a Service called `firstmile…`.
-_KUBERNETES = re.compile(r"FIRSTMILE_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
 
 
 def _state_dir() -> Path:
@@ -139,9 +143,10 @@ class Settings(BaseSettings):
     core_metrics_url: WebAddress | None = Field(
         default=None, description="A worker's metrics, to be joined to the service's /metrics"
     )
-    mail_transport: Annotated[Literal["sendgrid", "standin"], Lower] = Field(
+    mail_transport: Annotated[Literal["sendgrid", "smtp", "standin"], Lower] = Field(
         default="sendgrid",
-        description="How messages go out: `sendgrid`, or `standin` for a SendGrid that delivers to nobody",
+        description="How messages go out: `sendgrid`, `smtp`, or `standin` for a SendGrid that delivers to "
+        "nobody",
     )
     mail_sender: MailAddress = Field(default=NO_SENDER, description="The address that messages come from")
     mail_sender_name: str = Field(default="Onboarding", description="The name that messages come from")
@@ -161,14 +166,60 @@ class Settings(BaseSettings):
         default=None, description="SendGrid's API key. SENDGRID_API_KEY is read too"
     )
     sendgrid_host: WebAddress = Field(
-        default="https://api.sendgrid.com",
-        description="SendGrid's host: https://api.eu.sendgrid.com for EU accounts, or a stand-in's",
+        default=HOST,
+        description=f"SendGrid's host: {EU_HOST} for EU accounts, or a stand-in's",
     )
     sendgrid_timeout: Duration = Field(
         default=timedelta(seconds=4),
         gt=timedelta(0),
-        le=timedelta(seconds=4.5),
-        description="How long one read or write to SendGrid may take; an activity has time for three of them",
+        le=timedelta(seconds=4),
+        description="How long one read or write to SendGrid may take; a send has time for three of them",
+    )
+    sendgrid_sandbox: bool = Field(
+        default=False,
+        description="Whether SendGrid only checks messages and throws them away: nothing reaches people",
+    )
+    smtp_host: HostName | None = Field(default=None, description="The SMTP server")
+    smtp_port: Port | None = Field(
+        default=None, description="Its port. By default 465 for `tls`, 587 for `starttls`, 25 for `none`"
+    )
+    smtp_security: Annotated[Literal["tls", "starttls", "none"], Lower] = Field(
+        default="tls",
+        description="How the conversation is kept secret: `tls` from the start, `starttls`, or `none`, for a "
+        "server on this machine or one that only keeps what it gets",
+    )
+    smtp_username: SecretStr | None = Field(default=None, description="Who we are to the SMTP server")
+    smtp_password: SecretStr | None = Field(default=None, description="The password for that")
+    smtp_timeout: Duration = Field(
+        default=timedelta(seconds=10),
+        gt=timedelta(0),
+        le=timedelta(seconds=12),
+        description="How long a whole conversation with the SMTP server may take",
+    )
+    smtp_keeps_everything: bool = Field(
+        default=False,
+        description="Whether the SMTP server only keeps what it gets, as Mailpit or MailDev: nothing reaches "
+        "people",
+    )
+    send_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="How many messages go out in a second, at most, over all workers. By default as many as "
+        "there are",
+    )
+    send_concurrency: int = Field(
+        default=20, ge=1, le=200, description="How many messages a worker has in hand at a time"
+    )
+    sendgrid_webhook_keys: VerificationKeys = Field(
+        default=(),
+        description="The verification keys of SendGrid's Event Webhook, newest first. Without one no events "
+        "are taken",
+    )
+    webhook_tolerance: Duration = Field(
+        default=timedelta(minutes=5),
+        gt=timedelta(0),
+        le=timedelta(days=1),
+        description="How far the time that a webhook's request was signed at may lie from now, either way",
     )
     systems: Annotated[dict[str, System], NoDecode, Json] = Field(
         default={},
@@ -236,22 +287,17 @@ def load(*, sends: bool = False) -> Settings:
 
     Raises `SettingsError` with everything that is wrong: values, what is missing, and unknown variables.
     """
-    flaws = [*_unknown(os.environ)]
+    flaws = [*unknown(os.environ, Settings.model_fields)]
     settings: Settings | None = None
     try:
         settings = Settings(**_also())
     except ValidationError as error:
-        flaws += [_flaw(details) for details in error.errors(include_url=False)]
+        flaws += [unreadable(details) for details in error.errors(include_url=False)]
     if settings is not None:
         flaws += _missing(settings, sends)
     if flaws or settings is None:
         raise SettingsError(flaws)
     return settings
-
-
-def variable(name: str) -> str:
-    """The environment variable of a setting."""
-    return PREFIX + name.upper()
 
 
 def origin(name: str) -> str:
@@ -269,7 +315,7 @@ def shown(settings: Settings) -> dict[str, Any]:
     found = settings.model_dump(mode="json")
     found["journeys"] = str(settings.journeys_folder())
     found["templates"] = str(settings.templates_folder())
-    for name in ("reconcile_for", "sendgrid_timeout"):
+    for name in ("reconcile_for", "sendgrid_timeout", "webhook_tolerance"):
         found[name] = f"{getattr(settings, name).total_seconds():g} seconds"
     found["database_url"] = re.sub(r"(://[^:/@]*):.*@", r"\1:**********@", settings.database_url)
     return found
@@ -284,32 +330,11 @@ def _also() -> dict[str, Any]:
     }
 
 
-def _unknown(names: Iterable[str]) -> Iterable[Flaw]:
-    known = {variable(name) for name in Settings.model_fields}
-    for name in sorted(names):
-        if not name.upper().startswith(PREFIX) or name in known:
-            continue
-        if name.startswith(f"{PREFIX}TEST_") or _KUBERNETES.fullmatch(name):
-            continue
-        upper = name.upper()
-        word = upper if upper in known else nearest(upper.removeprefix(PREFIX), Settings.model_fields)
-        advice = (
-            f"did you mean {variable(word.removeprefix(PREFIX))}?"
-            if word
-            else "`firstmile settings` lists those that there are"
-        )
-        yield Flaw(name, f"there is no such setting: {advice}")
-
-
 def _missing(settings: Settings, sends: bool) -> Iterable[Flaw]:
-    if sends and settings.mail_transport == "sendgrid":
-        if settings.sendgrid_api_key is None:
-            yield Flaw(
-                variable("sendgrid_api_key"),
-                "it is missing: set it (or SENDGRID_API_KEY), or FIRSTMILE_MAIL_TRANSPORT=standin",
-            )
-        if settings.mail_sender == NO_SENDER:
-            yield Flaw(variable("mail_sender"), "it is missing: write the address that SendGrid knows you by")
+    if sends:
+        yield from {"sendgrid": _for_sendgrid, "smtp": _for_smtp, "standin": _for_standin}[
+            settings.mail_transport
+        ](settings)
     if not settings.link_secrets and not settings.database_url.startswith("sqlite"):
         yield Flaw(
             variable("link_secrets"),
@@ -317,20 +342,37 @@ def _missing(settings: Settings, sends: bool) -> Iterable[Flaw]:
         )
 
 
-_ADVICE = {
-    "int_parsing": "a whole number was expected",
-    "bool_parsing": "write true or false",
-    "extra_forbidden": "there is no such key: a system has `url` and `secret`",
-    "missing": "it is missing",
-}
+def _for_sendgrid(settings: Settings) -> Iterable[Flaw]:
+    if settings.sendgrid_api_key is None:
+        yield Flaw(
+            variable("sendgrid_api_key"),
+            "it is missing: set it (or SENDGRID_API_KEY), or FIRSTMILE_MAIL_TRANSPORT=standin",
+        )
+    elif problem := sendgrid_key_problem(settings.sendgrid_api_key.get_secret_value()):
+        yield Flaw(variable("sendgrid_api_key"), problem)
+    if problem := sendgrid_host_problem(settings.sendgrid_host):
+        yield Flaw(variable("sendgrid_host"), problem)
+    if settings.mail_sender == NO_SENDER:
+        yield Flaw(variable("mail_sender"), "it is missing: write the address that SendGrid knows you by")
 
 
-def _flaw(details: ErrorDetails) -> Flaw:
-    name, *inner = (str(part) for part in details["loc"]) if details["loc"] else ("",)
-    field = ".".join([variable(name), *inner]) if name else ""
-    kind, given = details["type"], details["input"]
-    message = _ADVICE.get(kind) or details["msg"].replace("Input should be", "it must be")
-    secret = name in ("api_key", "sendgrid_api_key", "link_secrets", "systems", "database_url")
-    if kind in ("int_parsing", "bool_parsing", "literal_error") and not secret:
-        message += f", not '{given}'"
-    return Flaw(field, message)
+def _for_standin(settings: Settings) -> Iterable[Flaw]:
+    if settings.sendgrid_host in (HOST, EU_HOST):
+        yield Flaw(variable("sendgrid_host"), "it is SendGrid itself: write where the stand-in is")
+
+
+def _for_smtp(settings: Settings) -> Iterable[Flaw]:
+    keeps = settings.smtp_keeps_everything
+    if settings.smtp_host is None:
+        yield Flaw(variable("smtp_host"), "it is missing: write the SMTP server's name")
+    elif settings.smtp_security == "none" and not keeps and not is_loopback(settings.smtp_host):
+        yield Flaw(
+            variable("smtp_security"),
+            "`none` is for a server on this machine, or one that reaches nobody "
+            "(FIRSTMILE_SMTP_KEEPS_EVERYTHING): write `tls` or `starttls`",
+        )
+    if (settings.smtp_username is None) != (settings.smtp_password is None):
+        absent = "smtp_username" if settings.smtp_username is None else "smtp_password"
+        yield Flaw(variable(absent), "it is missing: a user name and a password come together")
+    if settings.mail_sender == NO_SENDER and not keeps:
+        yield Flaw(variable("mail_sender"), "it is missing: write an address that your SMTP server sends for")

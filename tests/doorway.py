@@ -25,19 +25,17 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities import signatures
 from activities.bulk import GiveCommands
 from firstmile import connection, settings
+from firstmile.cli.workers import working
 from firstmile.contracts import EffectOutcome, EffectRequest, Records
 from firstmile.journey.instants import from_datetime
 from firstmile.service import Service
 from firstmile.store import owners, records, schema
 from firstmile.store.database import Database
 from firstmile.store.owners import Person
-from workflows.bulk import BulkCommand
-from workflows.onboarding import Onboarding
 
 T = TypeVar("T")
 
@@ -45,7 +43,7 @@ JOURNEY = """\
 journey: small
 version: 1
 title: A small journey
-traits: {plan: text, seats: number?}
+traits: {plan: text, seats: number?, trial_ends: date?}
 onboarded: {milestone: first_value, within: 14 days}
 ends: 60 days
 stages:
@@ -199,10 +197,11 @@ async def _store(chosen: settings.Settings) -> Database:
 
 @asynccontextmanager
 async def opened(
-    place: Path, client: object, now: Callable[[], datetime] | None = None
+    place: Path, client: object, now: Callable[[], datetime] | None = None, **changes: object
 ) -> AsyncIterator[Service]:
-    """A service on a store of its own, with the small journey published and one specialist."""
-    chosen = folders(place)
+    """A service on a store of its own, with the small journey published and one specialist. `changes` are
+    settings."""
+    chosen = folders(place).model_copy(update=changes)
     database = await _store(chosen)
     try:
         options: dict[str, Any] = {} if now is None else {"now": now}
@@ -253,14 +252,10 @@ async def town(place: Path, *, works: bool = True) -> AsyncIterator[Service]:
     async with server:
         await connection.ensure_search_attributes(server.client)
         async with opened(place, server.client) as service:
-            working = Worker(
-                server.client,
-                task_queue=service.settings.task_queue,
-                workflows=[Onboarding, BulkCommand],
-                activities=[*activities(database_of(service)), GiveCommands(service).give_commands],
-                workflow_runner=UnsandboxedWorkflowRunner(),
-            )
-            async with working if works else nullcontext():
+            effects = [*activities(database_of(service)), GiveCommands(service).give_commands]
+            queue = service.settings.task_queue
+            begun = working(server.client, queue, journeys=effects, messages=effects)
+            async with begun if works else nullcontext():
                 yield service
 
 

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -417,8 +417,11 @@ def test_every_setting_is_in_the_table_with_its_meaning() -> None:
 
 
 def _default(value: object) -> str:
+    if isinstance(value, timedelta):
+        minutes, seconds = divmod(int(value.total_seconds()), 60)
+        return f"{minutes} minutes" if minutes else f"{seconds} seconds"
     if value in (None, "", (), {}) or not isinstance(value, str | int | bool):
-        return "30 minutes" if str(value) == "0:30:00" else "4 seconds" if str(value) == "0:00:04" else ""
+        return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
@@ -438,6 +441,7 @@ def exposed() -> dict[str, set[str]]:
     counters = {name: found for name, found in counts.items() if name.endswith("_total")}
     gauges = {name: found for name, found in counts.items() if name not in counters}
     gauges["hold"] = [sample(("scope",))]
+    gauges["webhook_last_event_timestamp_seconds"] = [sample(("provider",))]
     histograms = {
         name: [Observed(sample(one.labels).labels, ((float("inf"), 1),), 1)]
         for name, one in HISTOGRAMS.items()

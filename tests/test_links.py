@@ -69,8 +69,11 @@ def test_a_link_for_one_purpose_opens_no_other() -> None:
 
 
 def test_a_secret_is_rotated_while_older_links_are_still_in_inboxes() -> None:
-    old = Links("https://hello.example", [OLD]).survey_url("c-1", 1, "nps")
+    before = Links("https://hello.example", [OLD])
+    old = before.survey_url("c-1", 1, "nps")
+    preferences = before.preferences_url("c-1", 1, address_key("ann@example.com"))
 
+    assert links.read(token(preferences), "preferences").address == address_key("ann@example.com")
     assert links.read(token(old), "survey").subject == "c-1"
     with pytest.raises(LinkRefused):
         Links("https://hello.example", [NEW]).read(token(old), "survey")

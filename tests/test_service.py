@@ -29,7 +29,7 @@ from firstmile.links import Target
 from firstmile.service import Service, commanding, enrolling, standing
 from firstmile.service import events as reading
 from firstmile.service.standing import as_json
-from firstmile.store import enrolments, parked, profiles, responses, suppressions
+from firstmile.store import enrolments, parked, profiles, responses
 from tests.doorway import JOURNEY, SIGN_UP, Clock, Nowhere, database_of, folders, opened, town, until
 
 
@@ -358,22 +358,6 @@ async def test_a_link_about_nothing_is_refused(service: Service, target: Target)
 
     with pytest.raises(LinkRefused):
         await service.question(target)
-
-
-async def test_a_customer_stops_messages_and_takes_that_back(service: Service) -> None:
-    await service.enrol(SIGN_UP)
-    preferences = await service.preferences(Target("c-1", 1))
-    assert not preferences.stopped
-
-    await service.answers.choose(preferences, stop=True)
-    async with database_of(service).reading() as db:
-        assert [one.reason for one in await suppressions.of(db, "jonas@weber.example")] == ["unsubscribed"]
-    assert (await service.preferences(Target("c-1", 1))).stopped
-
-    await service.answers.choose(preferences, stop=False)
-    async with database_of(service).reading() as db:
-        assert not await suppressions.of(db, "jonas@weber.example")
-    assert not (await service.preferences(Target("c-1", 1))).stopped
 
 
 # ---- commands --------------------------------------------------------------------------------------------

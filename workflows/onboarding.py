@@ -294,6 +294,8 @@ class Onboarding:
                 outcome: EffectOutcome = await workflow.execute_activity(
                     signatures.EFFECTS.get(effect.kind, effect.kind),
                     request,
+                    task_queue=signatures.queue_of(effect.kind, workflow.info().task_queue),
+                    priority=signatures.priority_of(effect.params),
                     result_type=EffectOutcome,
                     start_to_close_timeout=signatures.START_TO_CLOSE,
                     schedule_to_close_timeout=signatures.PROMPT if prompt else None,

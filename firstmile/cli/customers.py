@@ -71,6 +71,9 @@ def status(
     journal: Annotated[
         bool, typer.Option("--journal", help="Show all that happened, entry by entry.")
     ] = False,
+    messages: Annotated[
+        bool, typer.Option("--messages", help="Show what was sent, and what became of it.")
+    ] = False,
 ) -> None:
     """Show where a customer stands: what was done, what is open, and what comes next, when and why."""
     from firstmile.cli import tables
@@ -84,6 +87,8 @@ def status(
         print_json(plain(standing))
         return
     console().print(tables.standing(standing))
+    if messages:
+        console().print(tables.messages(standing))
     if journal:
         console().print(tables.journal(standing))
 

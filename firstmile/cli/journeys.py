@@ -1,13 +1,13 @@
-"""`firstmile check`, `show` and `schema`: journey files, read and shown without a server.
+"""`firstmile check`, `show` and `schema`: journey files and templates, read and shown without a server.
 
-Here files are found and opened; what they mean is the business of `firstmile.journey`.
+Here files are found and opened; what they mean is the business of `firstmile.journey` and `firstmile.mail`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from firstmile.journey.loader import Loaded
+    from firstmile.journey.model import Journey
     from firstmile.journey.problems import Problem
 
 app = typer.Typer()
@@ -31,23 +32,29 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each problem.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
 ) -> None:
-    """Say everything that is wrong or doubtful in journey files.
+    """Say everything that is wrong or doubtful in journey files, and in the templates beside them.
 
-    Exit status 1 if there is an error, 0 if there are only warnings.
+    All templates beside a folder of journeys, those that are named beside a single file. Exit status 1 if
+    there is an error, 0 if there are only warnings.
     """
     from firstmile.journey.problems import Problem
 
-    files, problems = _files(paths or [_default_folder()])
+    paths = paths or [_default_folder()]
+    files, problems = _files(paths)
+    right: dict[Path, Journey] = {}
     segments: dict[str, str] = {}
     for file in files:
         loaded = load(file)
         problems += loaded if isinstance(loaded, list) else loaded.problems
         if not isinstance(loaded, list) and loaded.journey is not None:
+            right[file] = loaded.journey
             segment = loaded.journey.journey
             if segment in segments:
                 message = f"the segment '{segment}' is already in {segments[segment]}"
                 problems.append(Problem(str(file), loaded.document.line(("journey",)), "journey", message))
             segments.setdefault(segment, str(file))
+    templates, found = _templates(right, all_of=[path for path in paths if path.is_dir()])
+    problems += found
     wrong = sum(problem.severity == "error" for problem in problems)
     for problem in problems:
         typer.echo(json.dumps(dataclasses.asdict(problem), ensure_ascii=False) if as_json else problem)
@@ -56,7 +63,10 @@ def check(
         counts = ", ".join(
             _counted(*count) for count in ((wrong, "error"), (doubtful, "warning")) if count[0]
         )
-        typer.echo(f"{_counted(len(files), 'journey')}: {counts or 'nothing wrong'}")
+        looked_at = _counted(len(files), "journey") + (
+            f", {_counted(templates, 'template')}" if templates else ""
+        )
+        typer.echo(f"{looked_at}: {counts or 'nothing wrong'}")
     if wrong or (strict and problems):
         raise typer.Exit(1)
 
@@ -115,17 +125,46 @@ def beside(file: Path, folder: str) -> list[str] | None:
 
     None if there is no such folder: then nothing can be looked up.
     """
-    places = (file.absolute().parent.parent / folder, Path.cwd() / folder)
-    folders = [place for place in places if place.is_dir()]
+    from firstmile.mail.folder import template_names
+
+    folders = _places(file, folder)
     if not folders:
         return None
     if folder == "templates":
-        return [found.relative_to(place).as_posix() for place in folders for found in _subfolders(place)]
+        return [name for place in folders for name in template_names(place)]
     return [found.stem for place in folders for found in place.iterdir() if found.is_file()]
 
 
-def _subfolders(folder: Path) -> Iterator[Path]:
-    return (found for found in folder.rglob("*") if found.is_dir())
+def _places(file: Path, folder: str) -> list[Path]:
+    places = dict.fromkeys((file.absolute().parent.parent / folder, Path.cwd() / folder))
+    return [place for place in places if place.is_dir()]
+
+
+def _templates(journeys: Mapping[Path, Journey], all_of: Sequence[Path]) -> tuple[int, list[Problem]]:
+    """How many templates there are beside journeys (all of them beside a folder in `all_of`, else those that
+    are named), and what is wrong with them."""
+    from firstmile.mail.checks import check_templates
+    from firstmile.mail.folder import template_names
+    from firstmile.mail.situations import usages
+
+    places: dict[Path, dict[str, Journey]] = {}
+    for file, journey in journeys.items():
+        for place in _places(file, "templates"):
+            places.setdefault(place, {})[str(file)] = journey
+    whole = {place for folder in all_of for place in _places(folder / "journey", "templates")}
+    count = 0
+    problems: list[Problem] = []
+    for place, here in places.items():
+        names = set(template_names(place))
+        count += len(names if place in whole else names & set(usages(here)))
+        problems += check_templates(place, here, shown=_shown(place), named_only=place not in whole)
+    return count, problems
+
+
+def _shown(folder: Path) -> str:
+    """A folder as people would write it from here."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def _files(paths: list[Path]) -> tuple[list[Path], list[Problem]]:
@@ -154,8 +193,7 @@ def _default_folder() -> Path:
     except FileNotFoundError as error:
         typer.echo(error)
         raise typer.Exit(1) from None
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+    return Path(_shown(folder))
 
 
 def _named(journey: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -105,6 +106,33 @@ def journal(found: Standing) -> RenderableType:
             Text(entry.actor or ""),
         )
     return table
+
+
+def messages(found: Standing) -> RenderableType:
+    """What was sent to a customer, and what became of it: by the clock on the wall in UTC, oldest first."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("sent", "step", "template", "state", "became", "opened", "clicked", "reason"):
+        table.add_column(column)
+    for one in found.messages:
+        message, engagement = one.message, one.engagement
+        table.add_row(
+            Text(_wall(message.accepted_at or message.updated_at)),
+            Text(message.step),
+            Text(message.template),
+            Text(message.state if message.verdict in (None, "open") else message.verdict),
+            Text(message.fate or "–", _FATES.get(message.fate or "", "")),
+            Text(_wall(engagement.opened_at)),
+            Text(_wall(engagement.clicked_at)),
+            Text(message.reason or ""),
+        )
+    return table if table.row_count else Text("no messages", "dim")
+
+
+_FATES = {"delivered": "green", "deferred": "yellow", "dropped": "red", "bounced": "red", "complained": "red"}
+
+
+def _wall(moment: datetime | None) -> str:
+    return "–" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def _why(row: Row, found: Standing) -> Text:

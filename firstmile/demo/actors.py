@@ -287,6 +287,7 @@ def _body(customer: Customer, speed: float) -> dict[str, Any]:
         "timezone": customer.timezone,
         "country": customer.country,
         "locale": customer.locale,
+        "consent": {"marketing": customer.offers},
         "traits": dated(customer.traits, datetime.now(UTC).date()),
         "speed": speed,
     }

@@ -42,9 +42,21 @@ _CAMILA = Customer(
         Scene(After("welcome", 0.2), Uses(LOGIN)),
         Scene(Day(1.1), Uses(REPORT)),
         Scene(After("ease", 0.4), Rates("ease", 7, "The templates did the work for me.")),
+        Scene(After("tip_schedule", 0.5), Uses(REPORT, times=4)),
         Scene(After("check_in", 0.5), Replies("check_in", "good")),
     ),
-    ending=Ending(steps={"ease": "done", "check_in": "done", "rescue": "skipped", "celebrate": "done"}),
+    # She publishes more than the smallest plan is made for, and agreed to be told of the next.
+    offers=True,
+    ending=Ending(
+        steps={
+            "ease": "done",
+            "check_in": "done",
+            "rescue": "skipped",
+            "celebrate": "done",
+            "community": "done",
+            "offer_next_plan": "done",
+        }
+    ),
 )
 _OTIS = Customer(
     id="ss-otis",
@@ -164,7 +176,15 @@ _AMARA = Customer(
         Scene(After("check_in", 1), Replies("check_in", "good")),
         Scene(After("check_in", 1, "occur", 2), Replies("check_in", "good")),
     ),
-    ending=Ending(steps={"nps": "done", "low_score_call": "done", "check_in": "done", "training": "done"}),
+    ending=Ending(
+        steps={
+            "nps": "done",
+            "low_score_call": "done",
+            "community": "skipped",
+            "check_in": "done",
+            "training": "done",
+        }
+    ),
 )
 _LUKAS = Customer(
     id="tm-lukas",
@@ -174,7 +194,7 @@ _LUKAS = Customer(
     email="lukas@brandl-optik.example",
     timezone="Europe/Vienna",
     country="AT",
-    locale="en-AT",
+    locale="de-AT",
     about="a champion who brings everybody in",
     traits={"plan": "team", "seats": 9},
     scenes=(
@@ -183,10 +203,14 @@ _LUKAS = Customer(
         Scene(Day(2.5), Uses(REPORT, times=3)),
         Scene(After("training", 4), Uses(TRAINED, properties={"session": "team-101"})),
         Scene(After("nps", 1.2), Rates("nps", 10, "My team asks for it by name.")),
+        Scene(After("community", 1), Uses(INVITED, times=5)),
         Scene(After("check_in", 2, "occur", 2), Replies("check_in", "good")),
     ),
+    offers=True,
     silence=1,
-    ending=Ending(steps={"nps": "done", "low_score_call": "skipped", "celebrate": "done"}),
+    ending=Ending(
+        steps={"nps": "done", "low_score_call": "skipped", "celebrate": "done", "offer_next_plan": "done"}
+    ),
 )
 _RUBY = Customer(
     id="tm-ruby",

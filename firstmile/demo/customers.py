@@ -28,8 +28,8 @@ class Ending:
 class Customer:
     """One sample customer.
 
-    `outage`: the provisioning system refuses them that many times. `silence`: SendGrid takes so many of their
-    messages and the connection breaks before it says so.
+    `offers`: agreed to be sent offers. `outage`: the provisioning system refuses them that many times.
+    `silence`: SendGrid takes so many of their messages and the connection breaks before it says so.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Customer:
     traits: Mapping[str, Any]
     scenes: tuple[Scene, ...]
     work: Mapping[str, Work] = field(default_factory=dict)
+    offers: bool = False
     outage: int = 0
     silence: int = 0
     ending: Ending = Ending()

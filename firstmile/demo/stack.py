@@ -83,7 +83,7 @@ class Stack:
     async def _start(self, prepare: Callable[[], Awaitable[None]] | None) -> None:
         place, ports = self.surroundings, self.surroundings.ports
         temporal = self._begin("temporal", temporal_command(place), place.bare())
-        inbox = self._begin("inbox", standin_command("sendgrid", place, ports.inbox), place.bare())
+        inbox = self._begin("inbox", sendgrid_command(place), place.bare())
         systems = self._begin(
             "systems",
             [*standin_command("provisioning", place, ports.systems), "--secret", place.system_secret],
@@ -172,6 +172,12 @@ def temporal_command(place: Surroundings) -> list[str | Path]:
         *(part for pragma in pragmas for part in ("--sqlite-pragma", pragma)),
         *(part for attribute in attributes for part in ("--search-attribute", attribute)),
     ]
+
+
+def sendgrid_command(place: Surroundings) -> list[str | Path]:
+    """The stand-in for SendGrid, which tells the web service what becomes of messages."""
+    events = ["--events-to", f"{place.web}/webhooks/sendgrid", "--events-key", place.events_key.text]
+    return [*standin_command("sendgrid", place, place.ports.inbox), *events]
 
 
 def standin_command(module: str, place: Surroundings, port: int) -> list[str | Path]:

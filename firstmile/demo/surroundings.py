@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from firstmile.demo.processes import LOOPBACK, free_port
+from firstmile.standins.sendgrid_webhook import SigningKey
 
 SYSTEMS: Final = ("workspace", "sandbox", "sso", "data_import")
 """Every system that a shipped journey provisions from; one stand-in plays them all."""
@@ -70,6 +71,8 @@ class Surroundings:
     system_secret: str = field(
         default_factory=lambda: "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode(), repr=False
     )
+    events_key: SigningKey = field(default_factory=SigningKey.make, repr=False)
+    """What the stand-in for SendGrid signs its events with."""
 
     @property
     def database_url(self) -> str:
@@ -126,6 +129,7 @@ class Surroundings:
             "FIRSTMILE_MAIL_SENDER": SENDER,
             "FIRSTMILE_MAIL_SENDER_NAME": "Acme Cloud",
             "FIRSTMILE_SENDGRID_HOST": self.inbox,
+            "FIRSTMILE_SENDGRID_WEBHOOK_KEYS": self.events_key.public,
             "FIRSTMILE_SYSTEMS": json.dumps(systems),
             "FIRSTMILE_ALLOW_PRIVATE_ADDRESSES": "true",
             "FIRSTMILE_LINK_SECRETS": self.link_secret,

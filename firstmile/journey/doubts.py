@@ -13,7 +13,8 @@ from firstmile.journey.durations import DAY, Duration, Moment
 from firstmile.journey.expressions import ExpressionError, References, compile_expression
 from firstmile.journey.findings import Findings
 from firstmile.journey.model import STAYS_OPEN, Condition, Step
-from firstmile.journey.problems import Place
+from firstmile.journey.problems import Place, unknown
+from firstmile.journey.route import MESSAGES
 
 _WEEK = 7 * DAY
 _MOST = 200
@@ -28,6 +29,20 @@ def find_doubts(findings: Findings) -> None:
     _never(findings)
     _too_late(findings)
     _too_many(findings)
+    _never_told(findings)
+
+
+def _never_told(findings: Findings) -> None:
+    """Events of messages are ours: whoever misspells one waits for ever."""
+    listened: list[tuple[Place, str]] = [
+        (("stop_when", number, "event"), rule.event) for number, rule in enumerate(findings.journey.stop_when)
+    ]
+    for position, step in findings.steps:
+        events = (step.milestone.event or []) if step.milestone else []
+        listened += [(("steps", position, "milestone", "event"), event) for event in events]
+    for place, event in listened:
+        if event.startswith("message.") and event not in MESSAGES:
+            findings.warn(place, f"nobody tells of it: {unknown('event', event, sorted(MESSAGES))}")
 
 
 def _references(text: str | None) -> References:

@@ -21,6 +21,12 @@ ANSWERS = {
 }
 """The events that answer a step, and the kind they answer."""
 
+MESSAGES = frozenset(
+    f"message.{what}"
+    for what in ("delivered", "bounced", "dropped", "complained", "unsubscribed", "opened", "clicked")
+)
+"""The events that say what became of a message, with the `step` and `template` that it was of."""
+
 
 @dataclass(slots=True, frozen=True)
 class Stop:

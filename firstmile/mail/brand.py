@@ -42,7 +42,7 @@ def _mailbox(value: str) -> str:
 
 
 def _language(value: str) -> str:
-    if known(value) is None:
+    if value.replace("-", "_") not in folders(value):
         raise ValueError("a language was expected, for instance 'en' or 'de'")
     return value
 

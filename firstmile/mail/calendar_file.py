@@ -1,132 +1,120 @@
-"""Training sessions: when the next one is, and the calendar file that goes with an invitation (RFC 5545,
-5546).
+"""The calendar file of a training (RFC 5545), as a request to attend or as its cancellation (RFC 5546).
 
-Sessions are data (`templates/_layout/sessions.json`): a title, an address, how long; for those with a date,
-when they start: listed (`starts`), or every week (`weekly`: day, wall-clock time, zone).
+A calendar knows an entry by its UID and takes the highest SEQUENCE: the UID is the same for as long as a
+customer is invited by one step, whichever message or page the file comes from; the SEQUENCE is the
+booking's. Times are in UTC: calendars show them in the reader's own zone.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
 
-from icalendar import Calendar, Event, vCalAddress, vText
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from icalendar import Alarm, Calendar, Event, vCalAddress, vText, vUri
 
-from firstmile.mail.message import Address, Attachment
+from firstmile.mail.message import Address, Attachment, one_line
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-CALENDAR_TYPE = "text/calendar"
+Method = Literal["REQUEST", "CANCEL"]
+CALENDAR_TYPE: Final = "text/calendar"
 """SendGrid refuses an attachment type with `;`: METHOD stands inside the file only."""
+FILE_NAME: Final = "invitation.ics"
+REMIND_BEFORE: Final = timedelta(minutes=15)
+_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {"join": "Join:", "change": "Another date, or cannot come:"},
+    "de": {"join": "Teilnehmen:", "change": "Anderer Termin, oder verhindert:"},
+}
 
 
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"'{name}' is not a time zone") from None
-    return name
+@dataclass(frozen=True, slots=True)
+class CalendarEntry:
+    """One training in a customer's calendar.
 
+    `accepted`: the customer has said that they will come. `change_url` is where they choose another date;
+    `stamp` is when this state of the entry came about; `language` is that of the words between the links.
+    """
 
-class Weekly(BaseModel):
-    """Every week at the same wall-clock time of one zone."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    weekday: Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-    time: time
-    timezone: Annotated[str, AfterValidator(_zone)]
-
-
-class Session(BaseModel):
-    """A training session that customers are invited to."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    id: str = ""
+    uid: str
+    sequence: int
     title: str
-    kind: Literal["live", "webinar", "video", "self-paced"] = "live"
     url: str
-    minutes: Annotated[int, Field(ge=1)] = 60
-    starts: tuple[AwareDatetime, ...] = ()
-    weekly: Weekly | None = None
+    starts: datetime
+    minutes: int
+    stamp: datetime
+    organizer: Address
+    attendees: Sequence[Address] = field(repr=False)
+    cancelled: bool = False
+    accepted: bool = False
+    change_url: str | None = field(default=None, repr=False)
+    language: str = "en"
 
-    def next_after(self, moment: datetime) -> datetime | None:
-        """The first start after `moment`, in the session's zone; None for one without a date."""
-        candidates = [start for start in self.starts if start > moment]
-        if self.weekly is not None:
-            candidates.append(_next_weekly(self.weekly, moment))
-        return min(candidates, default=None)
+    @property
+    def method(self) -> Method:
+        """What the file asks of a calendar."""
+        return "CANCEL" if self.cancelled else "REQUEST"
+
+    def attachment(self) -> Attachment:
+        """The file as it goes along with a message."""
+        return Attachment(FILE_NAME, CALENDAR_TYPE, self.to_ical())
+
+    def to_ical(self) -> bytes:
+        """The file: lines end in CRLF and have at most 75 octets."""
+        calendar = Calendar()
+        calendar.add("prodid", "-//Firstmile//Onboarding//EN")
+        calendar.add("version", "2.0")
+        calendar.add("method", self.method)
+        calendar.add_component(self._event())
+        return bytes(calendar.to_ical())
+
+    def _event(self) -> Event:
+        event, starts = Event(), self.starts.astimezone(UTC)
+        event.add("uid", self.uid)
+        event.add("sequence", self.sequence)
+        event.add("dtstamp", self.stamp.astimezone(UTC))
+        event.add("dtstart", starts)
+        event.add("dtend", starts + timedelta(minutes=self.minutes))
+        event.add("summary", one_line(self.title))
+        event.add("location", self.url)
+        event.add("url", vUri(self.url))
+        event.add("description", self._description())
+        event.add("status", "CANCELLED" if self.cancelled else "CONFIRMED")
+        event.add("organizer", _person(self.organizer), encode=False)
+        for attendee in self.attendees:
+            person = _person(attendee)
+            person.params["ROLE"] = vText("REQ-PARTICIPANT")
+            person.params["PARTSTAT"] = vText("ACCEPTED" if self.accepted else "NEEDS-ACTION")
+            person.params["RSVP"] = vText("FALSE" if self.accepted or self.cancelled else "TRUE")
+            event.add("attendee", person, encode=False)
+        if not self.cancelled:
+            event.add_component(self._alarm())
+        return event
+
+    def _alarm(self) -> Alarm:
+        alarm = Alarm()
+        alarm.add("action", "DISPLAY")
+        alarm.add("trigger", -REMIND_BEFORE)
+        alarm.add("description", one_line(self.title))
+        return alarm
+
+    def _description(self) -> str:
+        words = _WORDS.get(self.language.partition("_")[0].partition("-")[0], _WORDS["en"])
+        lines = [] if self.cancelled else [f"{words['join']} {self.url}"]
+        if self.change_url is not None:
+            lines.append(f"{words['change']} {self.change_url}")
+        return "\n".join(lines)
 
 
-def _next_weekly(weekly: Weekly, moment: datetime) -> datetime:
-    zone = ZoneInfo(weekly.timezone)
-    local = moment.astimezone(zone)
-    days = (WEEKDAYS.index(weekly.weekday) - local.weekday()) % 7
-    for week in range(3):
-        day = local.date() + timedelta(days=days + 7 * week)
-        # A time that does not exist is read with the offset before the gap, one that exists twice is the
-        # first (RFC 5545 §3.3.5): fold=0 says both, and the way through UTC writes the wall clock anew.
-        start = datetime.combine(day, weekly.time, tzinfo=zone).astimezone(UTC).astimezone(zone)
-        if start > moment:
-            return start
-    raise AssertionError("unreachable: one of three weeks lies ahead")
-
-
-Sessions = Mapping[str, Session]
-_SESSIONS = TypeAdapter(dict[str, Session])
-
-
-def read_sessions(path: Path) -> Sessions:
-    """The sessions of a sessions.json; none where there is no file. Raises `ValueError` naming what is
-    wrong."""
-    if not path.is_file():
-        return {}
-    found = _SESSIONS.validate_python(json.loads(path.read_text(encoding="utf-8")))
-    return {name: session.model_copy(update={"id": name}) for name, session in found.items()}
-
-
-def invitation(
-    key: str,
-    session: Session,
-    starts: datetime,
-    *,
-    organizer: Address,
-    attendees: Sequence[Address],
-    stamp: datetime,
-) -> Attachment:
-    """The calendar file for a session: a request to attend, in UTC. `key` is the effect's: it makes the
-    UID, so that the same invitation sent again is the same entry in the calendar."""
-    event = Event()
-    event.add("uid", f"{key}@firstmile")
-    event.add("sequence", 0)
-    event.add("dtstamp", stamp.astimezone(UTC))
-    event.add("dtstart", starts.astimezone(UTC))
-    event.add("dtend", starts.astimezone(UTC) + timedelta(minutes=session.minutes))
-    event.add("summary", session.title)
-    event.add("location", session.url)
-    event.add("url", session.url)
-    event.add("description", session.url)
-    event.add("status", "CONFIRMED")
-    event.add("organizer", _person(organizer))
-    for attendee in attendees:
-        person = _person(attendee)
-        person.params["ROLE"] = vText("REQ-PARTICIPANT")
-        person.params["PARTSTAT"] = vText("NEEDS-ACTION")
-        person.params["RSVP"] = vText("TRUE")
-        event.add("attendee", person, encode=False)
-    calendar = Calendar()
-    calendar.add("prodid", "-//Firstmile//Onboarding//EN")
-    calendar.add("version", "2.0")
-    calendar.add("method", "REQUEST")
-    calendar.add_component(event)
-    return Attachment("invitation.ics", CALENDAR_TYPE, calendar.to_ical())
+def uid_of(subject: str, enrolment: int, step: str) -> str:
+    """The UID of the training that a step invites to: whatever becomes of its date, it stays."""
+    parts = "\x1f".join(("training", subject, str(enrolment), step))
+    return f"{hashlib.sha256(parts.encode()).hexdigest()[:40]}@firstmile"
 
 
 def _person(address: Address) -> vCalAddress:
-    person = vCalAddress(f"MAILTO:{address.email}")
+    person = vCalAddress(f"mailto:{address.email}")
     if address.name:
-        person.params["CN"] = vText(address.name.replace('"', "'"))
+        # Few programs know how RFC 6868 writes what may not stand between quotation marks.
+        person.params["CN"] = vText(address.name.replace('"', "'").replace("^", ""))
     return person

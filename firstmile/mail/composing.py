@@ -6,15 +6,14 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
 
 from firstmile.contracts import EffectRequest
-from firstmile.journey.instants import from_datetime, to_datetime
-from firstmile.mail.calendar_file import Session, invitation
 from firstmile.mail.context import Owner, context_from
-from firstmile.mail.errors import TemplateError
+from firstmile.mail.inviting import Invitation
 from firstmile.mail.message import Address, Attachment, Message
-from firstmile.mail.recipients import Recipients
+from firstmile.mail.message_settings import MessageSettings
+from firstmile.mail.recipients import Addressee, address_of
 from firstmile.mail.templates import Templates
 from firstmile.store.profiles import Profile
 from firstmile.store.suppressions import MessageClass
@@ -50,36 +49,45 @@ def compose(
     letterhead: Letterhead,
     request: EffectRequest,
     profile: Profile,
-    recipients: Recipients,
+    who: Addressee,
     *,
+    key: str,
     links: Mapping[str, str],
     owners: Mapping[str, Owner],
     now: datetime,
+    invitation: Invitation | None = None,
 ) -> Message:
-    """The message of an effect. Raises `TemplateError`."""
+    """The message of an effect to one person, who has an address. Raises `TemplateError`."""
     templates, template = letterhead.templates, template_of(request)
-    session, starts = _session(templates, request, now)
+    address = who.address
+    assert address is not None
+    session = None if invitation is None else invitation.values(links)
     context = context_from(
-        request, profile, links=links, brand=templates.brand, owners=owners, session=session, starts=starts
+        request,
+        profile,
+        recipient=who,
+        links=links,
+        brand=templates.brand,
+        owners=owners,
+        session=session,
     )
     words = templates.render(template, context)
+    sender, reply_to = _from(letterhead, templates.settings(template), owners)
     files: tuple[Attachment, ...] = ()
-    if session is not None and starts is not None:
-        file = invitation(
-            request.key,
-            session,
-            starts,
+    if invitation is not None:
+        entry = invitation.calendar_entry(
+            language=words.language,
             organizer=letterhead.answers_to or letterhead.sender,
-            attendees=recipients.to + recipients.cc,
+            attendees=(address,),
+            page=links.get("training"),
             stamp=now,
         )
-        files = (file,)
+        files = () if entry is None else (entry.attachment(),)
     return Message(
-        key=request.key,
-        sender=letterhead.sender,
-        reply_to=letterhead.answers_to,
-        to=recipients.to,
-        cc=recipients.cc,
+        key=key,
+        sender=sender,
+        reply_to=reply_to,
+        to=(address,),
         subject=words.subject,
         html=words.html,
         text=words.text,
@@ -96,19 +104,29 @@ def compose(
     )
 
 
-def _session(
-    templates: Templates, request: EffectRequest, now: datetime
-) -> tuple[Session | None, datetime | None]:
-    """The session that a training invites to, and when: the next one in journey time."""
-    name: Any = request.params.get("session")
-    if name is None:
-        return None, None
-    session = templates.sessions.get(name)
-    if session is None:
-        raise TemplateError(
-            template_of(request), f"there is no session '{name}'", file="_layout/sessions.json"
-        )
-    return session, session.next_after(to_datetime(request.clock.journey(from_datetime(now))))
+def _from(
+    letterhead: Letterhead, settings: MessageSettings, owners: Mapping[str, Owner]
+) -> tuple[Address, Address | None]:
+    """Who a message is from, and who gets the answers: the customer's owner where the template wants that.
+
+    An address that is not of the sender's domain must not stand in From: receivers check that the domain
+    there is the one that signs (DMARC, RFC 7489 §3.1). Then the owner is named there, and gets the answers.
+    """
+    sender, reply_to = letterhead.sender, letterhead.answers_to
+    if (owner := owners.get(settings.sender or "")) is not None:
+        theirs = address_of(owner.email, owner.name)
+        if theirs is not None and _domain(theirs) == _domain(sender):
+            sender = theirs
+        else:
+            sender = Address(sender.email, ", ".join(name for name in (owner.name, sender.name) if name))
+        reply_to = theirs or reply_to
+    if (owner := owners.get(settings.reply_to or "")) is not None:
+        reply_to = address_of(owner.email, owner.name) or reply_to
+    return sender, reply_to
+
+
+def _domain(address: Address) -> str:
+    return address.email.rpartition("@")[2].casefold()
 
 
 def _headers(request: EffectRequest, links: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

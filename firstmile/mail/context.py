@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from firstmile.contracts import EffectRequest
 from firstmile.journey.expressions import ABSENT
+from firstmile.journey.problems import unknown
+from firstmile.mail.recipients import Addressee
 
 Values = dict[str, Any]
 
@@ -60,13 +62,15 @@ def context_from(
     request: EffectRequest,
     profile: Recipient,
     *,
+    recipient: Addressee | None = None,
     links: Mapping[str, str],
     brand: Mapping[str, Any],
     owners: Mapping[str, Owner] | None = None,
     session: Mapping[str, Any] | None = None,
 ) -> Values:
-    """The context of one message. `owners` by role; `session` of a training (`inviting`)."""
-    facts = request.facts
+    """The context of one message. `recipient`: whom it is for, if not the customer's primary contact;
+    `owners` by role; `session` of a training (`inviting`)."""
+    facts, who = request.facts, recipient or Addressee(profile.email, profile.name)
     values: Values = {
         "customer": {
             "id": request.subject,
@@ -76,6 +80,13 @@ def context_from(
             "email": profile.email,
             "locale": profile.locale or request.locale,
             "timezone": request.timezone,
+        },
+        "recipient": {
+            "name": who.name,
+            "first_name": first_name(who.name),
+            "email": who.email,
+            "role": who.role,
+            "copy": who.copy,
         },
         "traits": {**dict.fromkeys(facts.absent, ABSENT), **facts.traits},
         "owner": {role: {"name": owner.name, "email": owner.email} for role, owner in (owners or {}).items()},
@@ -103,20 +114,23 @@ def context_from(
 
 SAMPLE_NAMES = frozenset(
     ["customer", "traits", "absent", "owner", "day", "reached", "missed", "done", "skipped"]
-) | frozenset(["results", "counts", "variants", "links", "step", "session"])
+) | frozenset(["results", "counts", "variants", "links", "step", "session", "recipient"])
 """What a sample.json may hold."""
 
 
 def sample_context(sample: Mapping[str, Any], brand: Mapping[str, Any]) -> Values:
     """The context of a template's sample.json. Raises `ValueError` for a name that templates do not know."""
-    if unknown := set(sample) - SAMPLE_NAMES:
-        raise ValueError(f"'{min(unknown)}' is not among {', '.join(sorted(SAMPLE_NAMES))}")
+    if surplus := set(sample) - SAMPLE_NAMES:
+        raise ValueError(unknown("name", min(surplus), SAMPLE_NAMES, ", ".join(sorted(SAMPLE_NAMES))))
     values = dict(sample)
     customer = dict.fromkeys(("id", "name", "first_name", "company", "email", "locale", "timezone"))
     customer |= values.get("customer", {})
     customer["first_name"] = customer["first_name"] or first_name(customer["name"])
+    recipient: Values = {"role": None, "copy": False, "name": customer["name"], "email": customer["email"]}
+    recipient |= values.get("recipient", {})
+    recipient.setdefault("first_name", first_name(recipient["name"]))
     step = {"id": "sample", "title": None, "kind": "email", "occurrence": 1, "reminder": 0}
-    values |= {"customer": customer, "step": step | values.get("step", {})}
+    values |= {"customer": customer, "recipient": recipient, "step": step | values.get("step", {})}
     values["traits"] = {**dict.fromkeys(values.get("absent", ()), ABSENT), **values.get("traits", {})}
     return _context(values, brand)
 
@@ -128,6 +142,7 @@ def _context(values: Mapping[str, Any], brand: Mapping[str, Any]) -> Values:
     context: Values = {
         "brand": Names("brand", brand),
         "customer": Names("customer", values["customer"]),
+        "recipient": Names("recipient", values["recipient"]),
         "traits": Names("traits", values.get("traits", {})),
         "owner": Names("owner", values.get("owner", {}), forgiving=True),
         "day": values.get("day", 0),

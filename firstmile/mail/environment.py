@@ -47,7 +47,7 @@ def _nothing_is_empty(value: object) -> object:
     return "" if value is None else value
 
 
-def environment(loader: BaseLoader, *, autoescape: bool) -> Environment:
+def environment(loader: BaseLoader | None, *, autoescape: bool) -> Environment:
     """The environment of HTML parts (`autoescape`), or of the others."""
     made = Environment(
         loader=loader,

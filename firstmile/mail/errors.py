@@ -14,12 +14,16 @@ class MailError(Exception):
 
 
 class TemplateError(MailError):
-    """A template cannot be loaded or rendered. Trying again does not help; the template must change."""
+    """A template cannot be loaded or rendered. Trying again does not help; the template must change.
+
+    `others` are further flaws that were found with this one.
+    """
 
     def __init__(
         self, template: str, problem: str, *, file: str | None = None, line: int | None = None
     ) -> None:
         self.template, self.problem, self.file, self.line = template, problem, file, line
+        self.others: tuple[TemplateError, ...] = ()
         place = f"{file}:{line}" if file and line else file or ""
         super().__init__(f"template {template}: {place + ': ' if place else ''}{problem}")
 

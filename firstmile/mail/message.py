@@ -47,7 +47,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to one customer (and whoever of theirs gets a copy). `key` is the effect's."""
+    """One message to one person. `key` is its own in the ledger.
+
+    More than one in `to`, and `cc`, are in messages that earlier versions have frozen.
+    """
 
     key: str
     sender: Address

@@ -3,13 +3,13 @@ accident")."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from email_validator import EmailNotValidError, validate_email
 
 from firstmile.mail.message import Address, Message
-from firstmile.store.profiles import Profile
+from firstmile.store.profiles import Contact, Profile, address_key
 
 
 def address_of(email: str | None, name: str | None = None) -> Address | None:
@@ -24,62 +24,54 @@ def address_of(email: str | None, name: str | None = None) -> Address | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipients:
-    """Who gets a message, and who a copy. `address` is what the gate is asked about, as the profile spells
-    it."""
+class Addressee:
+    """One person whom a message of a step is for. `email` is as the profile spells it; None where there is
+    none.
 
-    to: tuple[Address, ...]
-    cc: tuple[Address, ...] = ()
-    address: str | None = field(default=None, repr=False)
+    `role` is theirs at the customer, None for the primary contact; `copy` says that the message is mainly for
+    somebody else. `key` is what they are known by in links; None for the primary contact, whoever that is by
+    then.
+    """
+
+    email: str | None = field(default=None, repr=False)
+    name: str | None = field(default=None, repr=False)
+    role: str | None = None
+    copy: bool = False
+    key: str | None = None
 
     @property
-    def valid(self) -> bool:
-        """Whether there is anybody to send to."""
-        return bool(self.to)
-
-    @property
-    def others(self) -> tuple[Address, ...]:
-        """Everybody but the first."""
-        return self.to[1:] + self.cc
-
-    def without(self, stopped: Iterable[str]) -> Recipients:
-        """Without those among the others who must not be written to."""
-        gone = {email.casefold() for email in stopped}
-
-        def kept(addresses: Sequence[Address]) -> tuple[Address, ...]:
-            return tuple(one for one in addresses if one.email.casefold() not in gone)
-
-        return replace(self, to=self.to[:1] + kept(self.to[1:]), cc=kept(self.cc))
+    def address(self) -> Address | None:
+        """The address as it can be sent to; None where there is none, or none that can be one."""
+        return address_of(self.email, self.name)
 
 
-def recipients_of(profile: Profile | None, to: Sequence[str] = (), cc: Sequence[str] = ()) -> Recipients:
-    """The people in these roles at the customer; the primary contact for none, and for a role nobody has."""
+def addressees_of(
+    profile: Profile | None, to: Sequence[str] = (), cc: Sequence[str] = ()
+) -> tuple[Addressee, ...]:
+    """The people in these roles at the customer, each address once: at least one, be it without an address.
+
+    The primary contact stands in for no role at all, and for a role that nobody has.
+    """
     if profile is None:
-        return Recipients(())
-    main = _people(profile, to) or [(profile.email, profile.name)]
-    copies = _people(profile, cc)
-    found = _valid(main)
-    taken = {address.email.casefold() for address in found}
-    copied = [address for address in _valid(copies) if address.email.casefold() not in taken]
-    return Recipients(
-        tuple(found), tuple(copied), found[0].email if found else next((e for e, _ in main if e), None)
-    )
-
-
-def _people(profile: Profile, roles: Sequence[str]) -> list[tuple[str | None, str | None]]:
-    people: list[tuple[str | None, str | None]] = []
-    for role in roles:
-        there = [(one.email, one.name) for one in profile.contacts if one.role == role]
-        people += there or [(profile.email, profile.name)]
-    return people
-
-
-def _valid(people: Iterable[tuple[str | None, str | None]]) -> list[Address]:
-    found: dict[str, Address] = {}
-    for email, name in people:
-        if (address := address_of(email, name)) is not None:
-            found.setdefault(address.email.casefold(), address)
-    return list(found.values())
+        return (Addressee(),)
+    primary = address_key(profile.email or "")
+    found: dict[str, Addressee] = {}
+    for role, copy in [(role, False) for role in to or ("",)] + [(role, True) for role in cc]:
+        there = [one for one in profile.contacts if one.role == role]
+        for one in there or [Contact("", profile.name, profile.email or "")]:
+            key = address_key(one.email)
+            mine = key == primary or not one.email
+            found.setdefault(
+                key,
+                Addressee(
+                    one.email or None,
+                    one.name,
+                    role=None if mine else role,
+                    copy=copy,
+                    key=None if mine else key,
+                ),
+            )
+    return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True)

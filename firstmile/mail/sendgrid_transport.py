@@ -5,15 +5,14 @@ time-out, keeps headers of one call for all later ones, writes the API key to it
 missing key from the environment or sends `Bearer None`, and lets the network's own exceptions through.
 
 Sources: Mail Send API (https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send), its errors
-(…/mail-send/errors), rate limits (…/how-to-use-the-sendgrid-v3-api/rate-limits), Email Logs API
-(…/api-reference/email-logs; `tsg_logs_v3.json` in github.com/twilio/sendgrid-oai).
+(…/mail-send/errors), rate limits (…/how-to-use-the-sendgrid-v3-api/rate-limits), scopes of a key
+(…/api-reference/api-key-permissions), Email Logs API (…/api-reference/email-logs; `tsg_logs_v3.json` in
+github.com/twilio/sendgrid-oai).
 """
 
 from __future__ import annotations
 
-import base64
 import http.client
-import ipaddress
 import json
 import logging
 import re
@@ -25,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import Message as Headers
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -32,13 +32,21 @@ from urllib.parse import urlsplit
 import sendgrid
 from python_http_client.exceptions import HTTPError
 
+from firstmile.mail.delivery import KEY_NAME
 from firstmile.mail.errors import OutcomeUnknown, Rejected, TransportError, TryLater
-from firstmile.mail.message import Address, Message
+from firstmile.mail.message import Message
+from firstmile.mail.sendgrid_body import body_of
 from firstmile.mail.transport import Absent, Found, Receipt, Sighting, Trace, Unknown
+from firstmile.setting_values import (
+    EU_HOST,
+    HOST,
+    is_loopback,
+    sendgrid_host_problem,
+    sendgrid_key_problem,
+)
 
-HOST = "https://api.sendgrid.com"
-KEY_NAME = "fm_key"
-"""Our key among the custom arguments; the prefix keeps it clear of SendGrid's reserved names."""
+SCOPE = "mail.send"
+"""What a key must be allowed."""
 MAX_CATEGORIES = 10
 LATER = timedelta(seconds=60)
 """When to try again if the provider does not say."""
@@ -63,8 +71,10 @@ STATUSES: Mapping[int, Verdict] = {
     406: "permanent",  # missing Accept
     413: "permanent",  # over 30 MB
     415: "permanent",
-    429: "later",  # rate limit; X-RateLimit-Reset says until when. The request was not carried out
+    429: "later",  # rate limit: not carried out. X-RateLimit-Reset or Retry-After (RFC 9110) says until when
 }
+TAKEN = 202
+TAKEN_BY_SANDBOX = 200
 FAILURES: tuple[tuple[type[BaseException], Verdict, str], ...] = (
     # Before anything was written to the provider. urllib wraps what happens until the request is out
     # (URLError).
@@ -107,12 +117,14 @@ class _Answer:
 class SendGrid:
     """Sends by SendGrid. Raises `ValueError` for settings that cannot work; the message never shows the key.
 
-    `settles_after` is how long SendGrid's log may lag behind what it took: only after that is a message
-    that is not in the log counted as absent. `reaches_people` is known from the host (a loopback address is
-    a stand-in); give it only where a stand-in runs on another machine.
+    `timeout` is for one read or write, in seconds. `settles_after` is how long SendGrid's log may lag behind
+    what it took: only after that is a message that is not in the log counted as absent. `sandbox`: SendGrid
+    checks messages and throws them away. `reaches_people` is known from that and from the host (a loopback
+    address is a stand-in); give it only where a stand-in runs on another machine.
     """
 
     name = "sendgrid"
+    idempotent = False
 
     def __init__(
         self,
@@ -121,30 +133,24 @@ class SendGrid:
         host: str = HOST,
         timeout: float = 8.0,
         settles_after: timedelta = timedelta(minutes=5),
+        sandbox: bool = False,
         reaches_people: bool | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        if not api_key:
-            raise ValueError("SendGrid needs an API key (SENDGRID_API_KEY)")
-        if not re.fullmatch(r"[!-~]+", api_key):
-            raise ValueError("the SendGrid API key contains a blank or a character that no key has")
-        parts = urlsplit(host)
-        if (
-            parts.scheme not in ("https", "http")
-            or not parts.hostname
-            or parts.path.strip("/")
-            or parts.query
+        for problem in (
+            sendgrid_key_problem(api_key),
+            sendgrid_host_problem(host, reaches_people is not False),
         ):
-            raise ValueError(f"the SendGrid host must be like {HOST}, without a path")
-        if parts.scheme == "http" and not _loopback(parts.hostname) and reaches_people is not False:
-            raise ValueError("a key goes out by https only: plain http is for stand-ins")
+            if problem:
+                raise ValueError(problem)
         if not 0 < timeout <= 60:
             raise ValueError("the SendGrid time-out must lie between 0 and 60 seconds")
-        self.reaches_people = not _loopback(parts.hostname) if reaches_people is None else reaches_people
+        people = not sandbox and not is_loopback(urlsplit(host).hostname or "")
+        self.reaches_people = people if reaches_people is None else reaches_people
         # The time-out holds for each read and write: connecting, writing and reading are a few of them.
         self.timeout = 3 * timeout
         self._api_key, self._host, self._read_timeout = api_key, host.rstrip("/"), timeout
-        self._settles_after, self._now = settles_after, now
+        self._settles_after, self._sandbox, self._now = settles_after, sandbox, now
         self._of_thread = threading.local()
 
     def __repr__(self) -> str:
@@ -154,13 +160,39 @@ class SendGrid:
 
     def send(self, message: Message) -> Receipt:
         """Send one message. Raises `Rejected`, `TryLater` or `OutcomeUnknown`."""
-        answer = self._call(lambda client: client.mail.send.post(request_body=body_of(message)))
+        body = body_of(message, sandbox=self._sandbox)
+        answer = self._call(lambda client: client.mail.send.post(request_body=body))
         if isinstance(answer, TransportError):
             raise answer
-        if answer.status != 202:
-            # 200 is sandbox mode: taken, and thrown away. Anything else was not sent by SendGrid.
-            raise OutcomeUnknown(f"SendGrid answered {answer.status} instead of 202", status=answer.status)
+        if answer.status not in ((TAKEN, TAKEN_BY_SANDBOX) if self._sandbox else (TAKEN,)):
+            reason = f"SendGrid answered {answer.status} instead of {TAKEN}"
+            raise OutcomeUnknown(reason, status=answer.status)
         return Receipt(answer.headers.get("X-Message-Id") or None)
+
+    # ---- asking whether we may ----
+
+    def check(self) -> None:
+        """Ask SendGrid what the key may do. Raises `Rejected` if it may not send, and another
+        `TransportError` if that cannot be told now."""
+        answer = self._call(lambda client: client.scopes.get())
+        if isinstance(answer, TransportError):
+            if answer.status in (401, 403):
+                other = EU_HOST if self._host != EU_HOST else HOST
+                raise Rejected(
+                    f"SendGrid refused the API key ({answer.status}): it is wrong, was deleted, or belongs to "
+                    f"{other}",
+                    status=answer.status,
+                )
+            # A proxy may know nothing but sending: that it answers otherwise proves nothing.
+            raise OutcomeUnknown(answer.reason, status=answer.status)
+        try:
+            scopes = json.loads(answer.body)["scopes"]
+        except (ValueError, KeyError, TypeError):
+            scopes = None
+        if not isinstance(scopes, list):
+            raise OutcomeUnknown("SendGrid did not say what the API key may do")
+        if SCOPE not in scopes:
+            raise Rejected(f"the SendGrid API key may not send: give it the permission {SCOPE}")
 
     # ---- looking in the log ----
 
@@ -252,58 +284,33 @@ class SendGrid:
         return OutcomeUnknown(f"SendGrid: {type(cause).__name__}")
 
     def _reset(self, headers: Headers | None) -> datetime:
+        """When to try again: what a header says, within reason."""
         now = self._now()
-        try:
-            until = datetime.fromtimestamp(float((headers or Headers())["X-RateLimit-Reset"]), UTC)
-        except (KeyError, TypeError, ValueError, OverflowError, OSError):
-            return now + LATER
+        said = [*_epoch(headers, "X-RateLimit-Reset"), *_retry_after(headers, now)]
+        until = max(said, default=now + LATER)
         return min(max(until, now + timedelta(seconds=1)), now + LATEST)
 
 
-def body_of(message: Message) -> dict[str, Any]:
-    """The body of `POST /v3/mail/send`. One personalization: everyone in it sees the same message."""
-    personalization: dict[str, Any] = {
-        "to": [_address(address) for address in message.to],
-        "custom_args": {**dict(message.notes), KEY_NAME: message.key},
-    }
-    others = {address.email.casefold() for address in message.to}
-    if cc := [_address(address) for address in message.cc if address.email.casefold() not in others]:
-        personalization["cc"] = cc
-    body: dict[str, Any] = {
-        "personalizations": [personalization],
-        "from": _address(message.sender),
-        "subject": message.subject,
-        # Plain text first: SendGrid wants the parts in the order of RFC 2046, the richest last.
-        "content": [
-            {"type": "text/plain", "value": message.text},
-            {"type": "text/html", "value": message.html},
-        ],
-        "tracking_settings": {
-            "click_tracking": {"enable": message.track_clicks, "enable_text": False},
-            "subscription_tracking": {"enable": False},
-        },
-    }
-    if message.reply_to:
-        body["reply_to"] = _address(message.reply_to)
-    if message.headers:
-        body["headers"] = dict(message.headers)
-    if message.categories:
-        body["categories"] = list(dict.fromkeys(message.categories))[:MAX_CATEGORIES]
-    if message.attachments:
-        body["attachments"] = [
-            {
-                "content": base64.b64encode(item.content).decode(),
-                "type": item.type,
-                "filename": item.name,
-                "disposition": "attachment",
-            }
-            for item in message.attachments
-        ]
-    return body
+def _epoch(headers: Headers | None, name: str) -> list[datetime]:
+    try:
+        return [datetime.fromtimestamp(float((headers or Headers())[name]), UTC)]
+    except (TypeError, ValueError, OverflowError, OSError):
+        return []
 
 
-def _address(address: Address) -> dict[str, str]:
-    return {"email": address.email} | ({"name": address.name} if address.name else {})
+def _retry_after(headers: Headers | None, now: datetime) -> list[datetime]:
+    """Seconds or a date (RFC 9110, section 10.2.3)."""
+    said = (headers or Headers())["Retry-After"]
+    if said is None:
+        return []
+    try:
+        return [now + timedelta(seconds=int(said))]
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return [parsedate_to_datetime(said).astimezone(UTC)]
+    except ValueError:
+        return []
 
 
 def _fields(body: bytes) -> str:
@@ -340,10 +347,3 @@ def _detail(identity: str) -> Callable[[Any], Any]:
 
 def _timestamp(moment: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", moment.astimezone(UTC).timetuple())
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

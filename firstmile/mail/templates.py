@@ -1,46 +1,37 @@
-"""Templates: read, joined and inlined once; a send only fills in values.
+"""Templates: loaded once; a send only fills in values.
 
-A template is a folder: `subject.txt.j2`, `body.html.j2` or `body.mjml.j2`, `body.txt.j2`, `sample.json`, and a
-sub-folder of the same for each further language (`locales`). Folders beginning with `_` are no templates;
-`_layout` holds what they share, with `brand.json` and `sessions.json`. Rendering is strict: a name that is
-not there fails.
+Rendering is strict (a name that is not there fails, with file and line), in one language, and capped.
 """
 
 from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FileSystemLoader, Template, TemplateNotFound, TemplateSyntaxError
+from jinja2 import Template
 from jinja2.exceptions import TemplateError as JinjaError
 
 from firstmile.journey.problems import nearest
 from firstmile.mail.brand import FILE as BRAND
 from firstmile.mail.brand import Brand, read_brand
 from firstmile.mail.context import Names, Values, sample_context
-from firstmile.mail.environment import environment
 from firstmile.mail.errors import TemplateError
-from firstmile.mail.inlining import inlined
-from firstmile.mail.locales import folders, same_language, tag
+from firstmile.mail.folder import LAYOUT, SAMPLE, template_names
+from firstmile.mail.loading import Loader, Part, Variant
+from firstmile.mail.locales import folders, tag
 from firstmile.mail.message import one_line
+from firstmile.mail.message_settings import MessageSettings, read_message_settings
 from firstmile.mail.sessions import Sessions, read_sessions
 
 MAX_OUTPUT = 200_000
 """Characters of one part. Gmail cuts a message after 102 KB of HTML: `check_templates` says so."""
-LAYOUT = "_layout"
-SUBJECT, HTML, MJML, TEXT, SAMPLE = (
-    "subject.txt.j2",
-    "body.html.j2",
-    "body.mjml.j2",
-    "body.txt.j2",
-    "sample.json",
-)
+LONGEST_SUBJECT = 250
+"""Characters; inboxes show some 70. What customers typed is cut rather than refused."""
 _AT_A_TIME = 256
 """Pieces of output after which the cap is looked at."""
 
@@ -53,31 +44,6 @@ class Rendered:
     html: str
     text: str
     language: str
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One compiled part. `plain` renders the same from the files as they are written: errors are placed by
-    it."""
-
-    file: str
-    compiled: Template
-    plain: Template
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A template in one language. `folder` is the sub-folder's name, or empty for the template's own."""
-
-    name: str
-    folder: str
-    language: str
-    subject: Part
-    html: Part
-    text: Part
-
-    def __str__(self) -> str:
-        return f"{self.name}/{self.folder}" if self.folder else self.name
 
 
 class Templates:
@@ -94,13 +60,17 @@ class Templates:
         self.brand: Mapping[str, Any] = self._brand.values
         self.language = self._brand.language
         self.sessions: Sessions = self._read_sessions(checking)
-        self._loader = FileSystemLoader(folder)
-        self._html = environment(self._loader, autoescape=True)
-        self._text = environment(self._loader, autoescape=False)
-        self._parts: dict[str, Part | None] = {}
+        self._loader = Loader(folder, self.language)
         self._variants: dict[str, dict[str, Variant]] = {}
+        self._settings: dict[str, MessageSettings] = {}
         for name in template_names(folder):
-            self._variants[name] = self._load(name)
+            self._variants[name] = self._loader.load(name)
+            self._settings[name] = self._read_settings(name)
+        self.problems += self._loader.problems
+
+    def brand_in(self, language: str) -> Mapping[str, Any]:
+        """The brand as a message in a language sees it."""
+        return {**self.brand, **self._brand.in_language(language)}
 
     @property
     def names(self) -> list[str]:
@@ -124,7 +94,11 @@ class Templates:
                 raise problem
         meant = nearest(name, self._variants)
         hint = f": did you mean '{meant}'?" if meant else ""
-        raise TemplateError(name, f"there is no such template{hint}", file=name)
+        raise TemplateError(name, f"there is no such template{hint}")
+
+    def settings(self, name: str) -> MessageSettings:
+        """What the template's message.json says; nothing where there is none."""
+        return self._settings.get(name, MessageSettings())
 
     def render(self, name: str, context: Values) -> Rendered:
         """The message in words, in the customer's language where it is there in it. Raises `TemplateError`."""
@@ -134,18 +108,16 @@ class Templates:
     def render_variant(self, variant: Variant, context: Values) -> Rendered:
         """The message in words, in one language whatever the customer's is. Raises `TemplateError`."""
         values = self._in_language(variant, context)
-        subject = one_line(self._fill(variant.name, variant.subject, values))
+        subject = _shortened(one_line(self._fill(variant.name, variant.subject, values)))
         if not subject:
             raise TemplateError(variant.name, "the subject is empty", file=variant.subject.file)
         html = self._fill(variant.name, variant.html, values)
         text = self._fill(variant.name, variant.text, values)
         return Rendered(subject, html.strip() + "\n", text.strip() + "\n", variant.language)
 
-    def render_plain(self, variant: Variant, context: Values) -> str:
-        """The HTML (or MJML) part from the files as they are written: what compiling must not change in
-        words."""
-        part, values = variant.html, self._in_language(variant, context)
-        return self._fill(variant.name, Part(part.file, part.plain, part.plain), values)
+    def fill(self, variant: Variant, part: Part, context: Values) -> str:
+        """One part of a message, as it comes. Raises `TemplateError`."""
+        return self._fill(variant.name, part, self._in_language(variant, context))
 
     def sample(self, name: str, locale: str | None = None) -> Values:
         """The context of the template's own sample, or of the one in a locale's folder, with that locale.
@@ -165,7 +137,11 @@ class Templates:
             raise TemplateError(name, str(error), file=file) from error
         return values
 
-    # ---- loading ----
+    def source(self, path: str) -> str:
+        """The text of a file. Raises `TemplateError`."""
+        return self._loader.source(path)
+
+    # ---- what the templates share ----
 
     def _read_brand(self, checking: bool) -> Brand:
         file = f"{LAYOUT}/{BRAND}"
@@ -194,86 +170,14 @@ class Templates:
             self.problems.append(problem)
             return {}
 
-    def _load(self, name: str) -> dict[str, Variant]:
-        languages = sorted(
-            path.name
-            for path in (self.folder / name).iterdir()
-            if path.is_dir() and not path.name.startswith(("_", "."))
-        )
-        found: dict[str, Variant] = {}
-        for folder in ["", *languages]:
-            if folder and folder not in folders(folder):
-                problem = f"'{folder}' is not a language: a sub-folder is called for instance de or de_AT"
-                self.problems.append(TemplateError(name, problem, file=f"{name}/{folder}"))
-                continue
-            places = self._places(name, folder, languages)
-            parts = [self._part(name, places, files) for files in ((SUBJECT,), (HTML, MJML), (TEXT,))]
-            subject, html, text = parts
-            if subject is not None and html is not None and text is not None:
-                language = tag(folder) if folder else tag(self.language)
-                found[folder] = Variant(name, folder, language, subject, html, text)
-        return found
-
-    def _places(self, name: str, folder: str, languages: list[str]) -> list[str]:
-        """Where the parts of a message may stand: folders of one language, the nearest first."""
-        if not folder:
-            return [name]
-        places = [f"{name}/{one}" for one in folders(folder) if one in languages]
-        return [*places, name] if same_language(folder, self.language) else places
-
-    def _part(self, name: str, places: list[str], files: tuple[str, ...]) -> Part | None:
-        """The part that stands nearest. None where there is none, or none that can be used: then
-        `problems` says so."""
-        for place in places:
-            there = [file for file in files if (self.folder / place / file).is_file()]
-            if len(there) > 1:
-                problem = f"there are both {' and '.join(there)}: keep one"
-                self.problems.append(TemplateError(name, problem, file=place))
-                return None
-            if there:
-                return self._compiled(name, f"{place}/{there[0]}")
-        file = files[0]
-        if len(places) == 1 and places[0] == name:
-            missing = TemplateError(name, "the file is missing", file=f"{name}/{file}")
-        else:
-            problem = f"lacks {file}: a message is written in one language, whole"
-            missing = TemplateError(name, problem, file=places[0])
-        self.problems.append(missing)
-        return None
-
-    def _compiled(self, name: str, path: str) -> Part | None:
-        if path not in self._parts:
-            self._parts[path] = None
-            try:
-                with self._placed(name):
-                    self._parts[path] = self._compile(path)
-            except TemplateError as error:
-                self.problems.append(TemplateError(name, error.problem, file=error.file, line=error.line))
-        return self._parts[path]
-
-    def _compile(self, path: str) -> Part:
-        if path.endswith((TEXT, SUBJECT)):
-            plain = self._text.get_template(path)
-            return Part(path, plain, plain)
-        plain = self._html.get_template(path)
-        return Part(path, self._html.from_string(inlined(path, self._source)), plain)
-
-    def _source(self, path: str) -> str:
-        with self._placed(path.partition("/")[0]):
-            return self._loader.get_source(self._html, path)[0]
-
-    @contextmanager
-    def _placed(self, name: str) -> Iterator[None]:
-        """Say of Jinja2's own errors where they are."""
+    def _read_settings(self, name: str) -> MessageSettings:
         try:
-            yield
-        except TemplateNotFound as error:
-            raise TemplateError(name, "the file is missing", file=str(error.name)) from None
-        except TemplateSyntaxError as error:
-            problem = error.message or "a syntax error"
-            raise TemplateError(name, problem, file=error.name, line=error.lineno) from None
-        except UnicodeDecodeError:
-            raise TemplateError(name, "a file is not UTF-8") from None
+            return read_message_settings(self.folder, name)
+        except TemplateError as problem:
+            # From nobody rather than from the wrong person: the template cannot be used.
+            self.problems.append(problem)
+            self._variants[name] = {}
+            return MessageSettings()
 
     # ---- filling in ----
 
@@ -318,11 +222,11 @@ class Templates:
         return "".join(output)
 
 
-def template_names(folder: Path) -> list[str]:
-    """The names of the templates in a folder."""
-    return sorted(
-        path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))
-    )
+def _shortened(subject: str) -> str:
+    if len(subject) <= LONGEST_SUBJECT:
+        return subject
+    start = subject[: LONGEST_SUBJECT - 1]
+    return (start.rpartition(" ")[0] or start) + "…"
 
 
 def _read_json(folder: Path, file: str, name: str) -> Any:
@@ -347,4 +251,4 @@ def _place(error: BaseException, folder: Path) -> tuple[str, int | None] | None:
     return None
 
 
-__all__ = ["Part", "Rendered", "Templates", "Variant", "template_names"]
+__all__ = ["LAYOUT", "LONGEST_SUBJECT", "Part", "Rendered", "Templates", "Variant", "template_names"]

@@ -3,7 +3,7 @@
 A transport blocks: it is called in a thread. `send` returns a receipt only if the provider took the
 message; the three errors (`mail.errors`) say whether it certainly did not, and whether trying again can
 help, or that nobody knows. `find` asks the provider's own log what became of a send whose outcome is
-unknown (DESIGN §3).
+unknown (DESIGN §3). Which one is used is a setting: `mail.transports` builds it.
 """
 
 from __future__ import annotations
@@ -69,6 +69,15 @@ class Transport(Protocol):
         ...
 
     @property
+    def idempotent(self) -> bool:
+        """Whether the provider recognises our key and takes a message with the same key only once.
+
+        None of those here does (FACTS.md, "SendGrid"; SMTP has no such thing): what is unknown is looked
+        for, and never simply sent again.
+        """
+        ...
+
+    @property
     def timeout(self) -> float:
         """Seconds after which `send` has surely come back."""
         ...
@@ -79,6 +88,14 @@ class Transport(Protocol):
 
     def find(self, trace: Trace) -> Sighting:
         """Look in the provider's log. Raises nothing."""
+        ...
+
+    def check(self) -> None:
+        """Ask the provider whether we may send, without sending.
+
+        Raises `Rejected` if we may not: the settings have to change. Raises another `TransportError` if it
+        cannot be told now.
+        """
         ...
 
 

@@ -16,18 +16,22 @@ from firstmile.contracts import CommandRequest
 from firstmile.journey.journal import View
 from firstmile.links import Target
 from firstmile.publishing import Publishing, publish
-from firstmile.service.answers import Answers, Preferences, Question
+from firstmile.service.answers import Answers, Question
 from firstmile.service.auditing import Auditing
 from firstmile.service.batches import Batches
+from firstmile.service.bookings import Bookings, TrainingPage
 from firstmile.service.bulk import BulkCommands
 from firstmile.service.commanding import Commanding, Done, Foresight
 from firstmile.service.correcting import Correcting
+from firstmile.service.deliveries import Deliveries
 from firstmile.service.enrolling import STALE, Enrolled, Enrolling, Swept
 from firstmile.service.events import EventOutcome, Events, ProductEvent
 from firstmile.service.holding import Holding
 from firstmile.service.keys import Keys
+from firstmile.service.preferences import Preferences, Preferring
 from firstmile.service.premises import Premises, clock
 from firstmile.service.standing import FoundPage, Reading, Standing
+from firstmile.service.suppressing import Suppressing
 from firstmile.settings import Settings
 from firstmile.store import metrics
 from firstmile.store.database import Database
@@ -61,6 +65,10 @@ class Service:
         self.batches = Batches(self._premises, self._commanding)
         self.auditing = Auditing(self._premises)
         self.answers = Answers(self._premises, events)
+        self.deliveries = Deliveries(self._premises, events)
+        self.bookings = Bookings(self._premises, events)
+        self.preferring = Preferring(self._premises, events)
+        self.suppressing = Suppressing(self._premises)
 
     def now(self) -> datetime:
         """The time by this service's clock."""
@@ -167,8 +175,8 @@ class Service:
         return await self.answers.question(target)
 
     async def preferences(self, target: Target) -> Preferences:
-        """What a customer wants to be sent."""
-        return await self.answers.preferences(target)
+        """What a recipient wants to be sent."""
+        return await self.preferring.preferences(target)
 
     async def trait_kinds(self, segment: str) -> dict[str, str]:
         """The traits that a segment's current journey declares, with their kinds; none if it has none."""
@@ -207,4 +215,5 @@ __all__ = [
     "Service",
     "Standing",
     "Swept",
+    "TrainingPage",
 ]

@@ -1,4 +1,4 @@
-"""Customers' answers from the pages behind their links: surveys, check-ins, and what they want to be sent.
+"""Customers' answers from the pages behind their links: surveys and check-ins.
 
 An answer is written to the store and parked in one transaction, then signalled: a customer who pressed
 "send" is never asked to press again because Temporal was away. Every answer is kept; the last one stands.
@@ -8,12 +8,11 @@ A question closes when the journey is stopped, or `OPEN_FOR` after it was comple
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from firstmile.errors import FirstmileError, LinkRefused
+from firstmile.errors import LinkRefused
 from firstmile.journey.checks import SCORES
 from firstmile.journey.journal import FINISHED
 from firstmile.journey.model import Checkin, Survey
@@ -21,14 +20,13 @@ from firstmile.journey.route import Route, Stop
 from firstmile.links import Answer, Target
 from firstmile.service.events import Events, ProductEvent, event_key
 from firstmile.service.premises import Premises
-from firstmile.store import enrolments, parked, profiles, responses, suppressions, views
+from firstmile.store import enrolments, parked, profiles, responses, views
 from firstmile.store.enrolments import Enrolment
-from firstmile.store.profiles import Consent, Profile
+from firstmile.store.profiles import Profile
 from firstmile.store.responses import Response
 
 MAX_COMMENT = 4_000
 OPEN_FOR = timedelta(days=30)
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +40,6 @@ class Question:
     scale: tuple[int, int] | None
     locale: str | None
     answered: Response | None
-
-
-@dataclass(frozen=True, slots=True)
-class Preferences:
-    """What a customer wants to be sent. `stopped`: nothing but what the account itself makes necessary."""
-
-    target: Target
-    locale: str | None
-    stopped: bool
 
 
 class Answers:
@@ -117,35 +106,7 @@ class Answers:
                 return
             waiting = parked.ParkedEvent(event.id, event.subject, event.event, None, event.properties, now)
             await parked.park(tx, waiting)
-        try:
-            await self._events.signal(event)
-            async with self._premises.writing() as tx:
-                await parked.delivered(tx, event.subject, [event.id])
-        except FirstmileError as error:
-            _logger.warning("an answer of %s waits for the sweep: %s", target.subject, error)
-
-    async def preferences(self, target: Target) -> Preferences:
-        """What a customer has chosen. Raises `LinkRefused`."""
-        _, _, profile = await self._behind(target)
-        if profile is None:
-            raise LinkRefused("we keep nothing about you any more")
-        return Preferences(target, profile.locale, not profile.consent.lifecycle)
-
-    async def choose(self, preferences: Preferences, *, stop: bool) -> None:
-        """Stop everything but what the account makes necessary, or take that back."""
-        subject, now = preferences.target.subject, self._premises.now()
-        async with self._premises.writing() as tx:
-            profile = await profiles.get(tx, subject)
-            if profile is None:
-                raise LinkRefused("we keep nothing about you any more")
-            consent = Consent(lifecycle=not stop, marketing=False)
-            await profiles.agree(tx, subject, consent, now)
-            if profile.email is None:
-                return
-            if stop:
-                await suppressions.add(tx, profile.email, "unsubscribed", now)
-            else:
-                await suppressions.lift(tx, profile.email, "unsubscribed")
+        await self._events.hand_over(event)
 
     async def _behind(self, target: Target) -> tuple[Enrolment, Route, Profile | None]:
         async with self._premises.reading() as db:

@@ -162,8 +162,8 @@ class Commanding:
     async def _carry_out(
         self, row: Enrolment, name: str, request: CommandRequest, key: str | None, owner_is_known: bool
     ) -> Done:
-        if name == "complete" and (request.step or "").endswith(tasks.HELP):
-            return await self._complete_help(row, request)
+        if name == "complete" and (request.step or "").endswith(tasks.ASIDE):
+            return await self._complete_aside(row, request)
         if name == "assign" and not owner_is_known:
             raise CommandRejected(f"nobody is known as '{request.owner}'")
         result = await self._update(row, name, request, key)
@@ -252,8 +252,8 @@ class Commanding:
         how = customer.view.status if customer is not None and customer.view.status in FINISHED else ""
         return JourneyOver(row.subject, how, None) if how else JourneyOver(row.subject, "not running", None)
 
-    async def _complete_help(self, row: Enrolment, request: CommandRequest) -> Done:
-        """The task of "I need help" is no step of the journey: the store has it."""
+    async def _complete_aside(self, row: Enrolment, request: CommandRequest) -> Done:
+        """A task that is no step of the journey ("I need help"): the store has it."""
         now, actor = self._premises.now(), request.actor or "somebody"
         async with self._premises.writing() as tx:
             found = await tasks.of(tx, row.subject, row.number, request.step)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,10 +18,10 @@ from temporalio.service import RPCError
 
 from firstmile import bodies
 from firstmile.contracts import EventSignal
-from firstmile.errors import EventRefused, Flaw
+from firstmile.errors import EventRefused, FirstmileError, Flaw
 from firstmile.journey.instants import Instant, from_datetime, parse_instant
 from firstmile.journey.problems import unknown
-from firstmile.journey.route import ANSWERS, Route
+from firstmile.journey.route import ANSWERS, MESSAGES, Route
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, temporal_errors
 from firstmile.store import enrolments, parked, responses
 from firstmile.store.enrolments import Enrolment
@@ -35,6 +36,7 @@ MAX_PROPERTIES = 16_000
 FREE_TEXT = ("comment", "answers")
 """Properties of answers that people wrote: never sent to a workflow."""
 _FIELDS = ("subject", "event", "id", "at", "properties")
+_logger = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,99}")
 
 
@@ -99,7 +101,9 @@ class Events:
             return 0
         for one in events:
             event = ProductEvent(one.subject, one.event, one.id, one.at, one.properties)
-            if route is None or one.event in route.listens:
+            # What became of a message of an earlier enrolment is nothing to the journey of a later one.
+            mine = one.properties.get("enrolment", row.number) == row.number or one.event not in MESSAGES
+            if mine and (route is None or one.event in route.listens):
                 event = await self._keep_free_text(event, row, route)
                 await self.signal(event)
         async with self._premises.writing() as tx:
@@ -116,6 +120,15 @@ class Events:
                 return False
             raise
         return True
+
+    async def hand_over(self, event: ProductEvent) -> None:
+        """Signal an event that is parked already, and park it no longer. The sweep does it if this cannot."""
+        try:
+            await self.signal(event)
+            async with self._premises.writing() as tx:
+                await parked.delivered(tx, event.subject, [event.id])
+        except FirstmileError as error:
+            _logger.warning("%s of %s waits for the sweep: %s", event.event, event.subject, error)
 
     async def _event(self, event: ProductEvent) -> EventOutcome:
         async with self._premises.reading() as db:

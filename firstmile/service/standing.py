@@ -20,8 +20,10 @@ from firstmile.journey.outlook import Row, outlook
 from firstmile.journey.route import Route
 from firstmile.journey.slices import cut
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, no_worker, temporal_errors
-from firstmile.store import enrolments, journal, owners, profiles, tasks, views
+from firstmile.store import delivery_events, enrolments, journal, ledger, owners, profiles, tasks, views
+from firstmile.store.delivery_events import Engagement
 from firstmile.store.enrolments import Enrolment
+from firstmile.store.ledger import Message
 from firstmile.store.owners import Person
 from firstmile.store.profiles import Profile
 from firstmile.store.tasks import Task
@@ -48,6 +50,14 @@ class FoundPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A message, and what its recipient did with it."""
+
+    message: Message
+    engagement: Engagement
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Everything about one customer. Instants are journey time; `updated_at` says how old this is."""
 
@@ -62,6 +72,7 @@ class Standing:
     journal: list[Entry]
     owners: Mapping[str, Person]
     tasks: list[Task]
+    messages: list[Sent]
     now: datetime
 
     @property
@@ -97,6 +108,8 @@ class Reading:
             profile = await profiles.get(db, subject)
             owned_by = await owners.of(db, subject, row.number)
             work = await tasks.of(db, subject, row.number)
+            sent = await ledger.of(db, subject, row.number)
+            engaged = await delivery_events.engagement(db, subject, row.number) if sent else {}
             route = await self._premises.shelf.route(db, row.segment, row.version)
         now = self._premises.now()
         timezone = _zone(profile, route)
@@ -119,6 +132,7 @@ class Reading:
             journal=entries,
             owners=owned_by,
             tasks=work,
+            messages=[Sent(one, engaged.get(one.key, Engagement())) for one in sent],
             now=now,
         )
 
@@ -215,6 +229,7 @@ def as_json(standing: Standing) -> dict[str, Any]:
             }
             for one in standing.tasks
         ],
+        "messages": [_sent(one) for one in standing.messages],
         "journal": [_entry(one, standing.calendar) for one in standing.journal],
     }
 
@@ -259,6 +274,27 @@ def _entry(entry: Entry, calendar: Calendar) -> dict[str, Any]:
     if entry.due is not None:
         found["due"] = _text(entry.due)
     return found
+
+
+def _sent(sent: Sent) -> dict[str, Any]:
+    message, engagement = sent.message, sent.engagement
+    return {
+        "step": message.step,
+        "purpose": message.purpose,
+        "template": message.template,
+        "class": message.message_class,
+        "state": message.state,
+        "fate": message.fate,
+        "reason": message.reason,
+        "at": _moment(message.accepted_at or message.updated_at),
+        "fate_at": _moment(message.fate_at),
+        "opened_at": _moment(engagement.opened_at),
+        "clicked_at": _moment(engagement.clicked_at),
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else _text(from_datetime(moment))
 
 
 def _text(instant: Instant | None) -> str | None:

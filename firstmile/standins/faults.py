@@ -1,4 +1,5 @@
-"""Faults that a stand-in is told to have: answer with an error, hang, or reset the connection.
+"""Faults that a stand-in is told to have: answer with an error, hang, reset the connection; or tell events
+twice, or in another order.
 
 `when` says on which side of taking the request the fault lies: one that hangs *after* it took the request
 is what an unknown outcome looks like from outside. A fault wears off after `times` requests that match it.
@@ -10,11 +11,11 @@ import asyncio
 import re
 import threading
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from firstmile.standins.serving import DROP
 
@@ -35,7 +36,8 @@ class Fault(BaseModel):
     customer)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    kind: Literal["status", "hang", "reset"]
+    kind: Literal["status", "hang", "reset", "duplicate", "shuffle"]
+    """`duplicate` and `shuffle` are for events: tell them twice, or one by one in another order."""
     when: Literal["before", "after"] = "before"
     status: Annotated[int, Field(ge=400, le=599)] = 500
     reset_in: float | None = None
@@ -45,7 +47,13 @@ class Fault(BaseModel):
     times: Annotated[int, Field(ge=1)] = 1
     match: Pattern | None = None
     on: str = "send"
-    """Which call: `send` or `logs` (SendGrid), `call` (provisioning)."""
+    """Which call: `send`, `logs` or `events` (SendGrid), `call` (provisioning)."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.kind in ("duplicate", "shuffle")) != (self.on == "events"):
+            raise ValueError("events are duplicated or shuffled, and nothing else is")
+        return self
 
 
 class Faults:
@@ -69,12 +77,12 @@ class Faults:
         with self._lock:
             return [fault.model_copy(update={"times": times}) for fault, times in self._left]
 
-    def take(self, on: str, *texts: str) -> Fault | None:
-        """The first fault that fits a request, worn off by one."""
+    def take(self, on: str, *texts: str, kind: str | None = None) -> Fault | None:
+        """The first fault (of a `kind`, if given) that fits a request, worn off by one."""
         with self._lock:
             for position, (fault, times) in enumerate(self._left):
                 fits = fault.match is None or any(re.search(fault.match, text) for text in texts)
-                if fault.on == on and fits:
+                if fault.on == on and fits and kind in (None, fault.kind):
                     self._left[position : position + 1] = [(fault, times - 1)] if times > 1 else []
                     return fault
         return None

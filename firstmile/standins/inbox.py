@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from firstmile.standins.mailbox import CLASSES, Mailbox
+from firstmile.standins.mailbox import CLASSES, Mailbox, OpenLetter
 
 PAGE = 100
 PAGES = Path(__file__).parent / "pages"
@@ -58,8 +59,8 @@ def _size(count: int) -> str:
     return f"{count} bytes" if count < 1000 else f"{count / 1000:.1f} kB"
 
 
-def routes(mailbox: Mailbox) -> APIRouter:
-    """The pages."""
+def routes(mailbox: Mailbox, opened: Callable[[OpenLetter], None] | None = None) -> APIRouter:
+    """The pages. `opened` is called when somebody looks at a message as its recipient would."""
     router = APIRouter()
     environment = _environment()
 
@@ -145,6 +146,8 @@ def routes(mailbox: Mailbox) -> APIRouter:
         found = mailbox.open(number)
         if found is None:
             return Response(status_code=404)
+        if opened is not None:
+            opened(found)
         shown = (found.part("text/html") or "").replace("<head>", '<head><base target="_blank">', 1)
         headers = {"Content-Security-Policy": _MESSAGE_POLICY, "Referrer-Policy": "no-referrer"}
         return HTMLResponse(shown, headers=headers)

@@ -2,6 +2,9 @@
 
 `python -m firstmile.standins.sendgrid --port 8025 --file messages.sqlite`
 
+With `--events-to URL` it tells what became of messages, as SendGrid's Event Webhook does; it prints the key to
+verify that with, unless it is given one of its own (`--events-key`).
+
 - `/v3/mail/send`, `/v3/logs`, `/v3/logs/{id}`: SendGrid's.
 - `/`: the inbox, for people.
 - `/_standin/faults`: what to fail at next. `/_standin/messages`: what was taken, for tests.
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,22 +26,29 @@ from fastapi.responses import JSONResponse
 from firstmile.standins import faults as faults_module
 from firstmile.standins import inbox
 from firstmile.standins.faults import Faults, carry_out
-from firstmile.standins.mailbox import Letter, Mailbox
+from firstmile.standins.mailbox import Letter, Mailbox, OpenLetter
 from firstmile.standins.sendgrid_rules import MAX_BYTES, log_query, problems
+from firstmile.standins.sendgrid_webhook import SigningKey, Subscriber, Teller, course, opening
 from firstmile.standins.serving import serve
 
 
 def sendgrid_standin(
-    file: Path | None = None, *, api_key: str | None = None, log_lag: timedelta = timedelta()
+    file: Path | None = None,
+    *,
+    api_key: str | None = None,
+    log_lag: timedelta = timedelta(),
+    subscriber: Subscriber | None = None,
 ) -> FastAPI:
     """The application. Kept in `file`, or in memory. `api_key`: the only key that is let in; None lets in
     any.
 
-    `log_lag` is how far its log lies behind what it took, as SendGrid's does.
+    `log_lag` is how far its log lies behind what it took, as SendGrid's does. `subscriber` is told what
+    becomes of messages.
     """
     app = FastAPI(title="Stand-in for SendGrid", docs_url=None, redoc_url=None, openapi_url=None)
     mailbox, faults = Mailbox(file), Faults()
-    app.state.mailbox, app.state.faults = mailbox, faults
+    teller = None if subscriber is None else Teller(subscriber, faults)
+    app.state.mailbox, app.state.faults, app.state.teller = mailbox, faults, teller
     refused = {"count": 0}
 
     def key_problem(request: Request) -> Response | None:
@@ -70,6 +81,8 @@ def sendgrid_standin(
             return Response(status_code=200)
         identity = secrets.token_urlsafe(16)
         mailbox.keep(identity, body)
+        if teller is not None:
+            teller.tell(*course(identity, body, time.time()))
         if fault is not None:
             return await carry_out(fault, request)
         return Response(status_code=202, headers={"X-Message-Id": identity})
@@ -156,7 +169,12 @@ def sendgrid_standin(
         return {"status": "ok"}
 
     app.include_router(faults_module.routes(faults))
-    app.include_router(inbox.routes(mailbox))
+
+    def opened(letter: OpenLetter) -> None:
+        if teller is not None:
+            teller.tell(opening(letter.letter.id, letter.body, time.time()))
+
+    app.include_router(inbox.routes(mailbox, opened))
     return app
 
 
@@ -190,8 +208,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--port", type=int, default=0, help="the port (default: any that is free)")
     parser.add_argument("--file", type=Path, help="keep messages in this file (default: in memory)")
+    parser.add_argument("--events-to", metavar="URL", help="the webhook that is told what became of messages")
+    parser.add_argument(
+        "--events-key", metavar="KEY", help="the private key to sign with (default: a new one)"
+    )
     arguments = parser.parse_args()
-    serve(sendgrid_standin(arguments.file), port=arguments.port, name="inbox")
+    subscriber = None
+    if arguments.events_to:
+        key = SigningKey.read(arguments.events_key) if arguments.events_key else SigningKey.make()
+        subscriber = Subscriber(arguments.events_to, key)
+        if not arguments.events_key:
+            print(f"FIRSTMILE_SENDGRID_WEBHOOK_KEYS={key.public}", flush=True)
+    serve(sendgrid_standin(arguments.file, subscriber=subscriber), port=arguments.port, name="inbox")
 
 
 if __name__ == "__main__":

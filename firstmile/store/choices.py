@@ -6,6 +6,7 @@ when somebody says "I never agreed to this", or "I did unsubscribe".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,13 +19,15 @@ PAGE = "page"
 """The recipient, on their preferences page."""
 ONE_CLICK = "one click"
 """The recipient, by their mail program's own button (RFC 8058)."""
+PROVIDER = "provider"
+"""The recipient, as the mail provider tells: there, or with their mail program."""
 
 
 @dataclass(slots=True, frozen=True)
 class Choice:
     """One choice: `stop`, `start`, `leave TOPIC`, `join TOPIC`, `suppress REASON` or `lift REASON`.
 
-    `by` is `PAGE`, `ONE_CLICK`, or the operator who gave the command. `subject` is whose link it was.
+    `by` is `PAGE`, `ONE_CLICK`, `PROVIDER`, or the operator who gave the command. `subject` is whose link it was.
     """
 
     said: str
@@ -59,3 +62,24 @@ async def last(db: Reading, key: str) -> datetime | None:
     """When something was last chosen about an address."""
     row = await db.first(select(func.max(choices.c.at).label("at")).where(choices.c.address_key == key))
     return None if row is None else row.at
+
+
+def stopped(chosen: Iterable[Choice]) -> bool:
+    """Whether an address is unsubscribed from everything by what was chosen last; of two at the same moment,
+    by the stop."""
+    said = [
+        (one.at, one.said in _STOPS) for one in chosen if one.said in _STOPS or one.said.startswith(_GOES)
+    ]
+    return max(said, default=(None, False))[1]
+
+
+def wants_offers(chosen: Iterable[Choice]) -> bool:
+    """Whether, after the last stop, offers were asked for again."""
+    ordered = list(chosen)
+    stop = max((one.at for one in ordered if one.said in _STOPS), default=None)
+    return stop is None or any(one.said == "join offers" and one.at > stop for one in ordered)
+
+
+_STOPS = frozenset({"stop", "suppress unsubscribed"})
+_GOES = ("start", "join ", "leave ", "lift unsubscribed")
+"""Whoever chooses among topics takes an earlier stop back."""

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.sql.dml import ReturningInsert
 
 from firstmile.store import profiles
-from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.database import AnyRow, Reading, Writing, batched
 from firstmile.store.dialect import insert
 from firstmile.store.profiles import Profile
 from firstmile.store.tables import enrolments
@@ -159,6 +159,16 @@ def _insert(name: str) -> ReturningInsert[*tuple[Any, ...]]:
 def _row(new: NewEnrolment, state: str, now: datetime) -> dict[str, Any]:
     given = {field.name: getattr(new, field.name) for field in fields(new)}
     return given | {"state": state, "created_at": now, "tried_at": now}
+
+
+async def latest_of(db: Reading, subjects: Sequence[str]) -> dict[str, Enrolment]:
+    """The newest enrolment of each of these subjects that is known."""
+    found: dict[str, Enrolment] = {}
+    for some in batched(sorted(set(subjects))):
+        statement = select(enrolments).where(enrolments.c.subject.in_(some))
+        for row in await db.all(statement.order_by(enrolments.c.number)):
+            found[row.subject] = enrolment_of(row)
+    return found
 
 
 def _at(subject: str, number: int) -> ColumnElement[bool]:

@@ -1,4 +1,8 @@
-"""The message ledger: one row per effect key, from `prepared` to what became of it (DESIGN §3).
+"""The message ledger: one row per message, from `prepared` to what became of it (DESIGN §3).
+
+An effect that is for several people has a message for each of them: the first under the effect's own key, the
+others under keys of their own; `effect` and `place` keep them together (`of_effect`). Once one of them has
+`begun`, they are who it is for, whatever the profile says later.
 
 Two columns are kept apart. `state` is what we did: `prepared` → `sending` → `accepted` | `rejected` |
 `unknown`. `fate` is what became of the message; any fate proves that it was accepted, whenever it arrives.
@@ -10,154 +14,46 @@ decision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select, update
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from firstmile.store import gate
 from firstmile.store.database import AnyRow, Reading, Writing, batched
 from firstmile.store.dialect import insert
-from firstmile.store.suppressions import MessageClass
+from firstmile.store.ledger_rows import (
+    FATES,
+    Began,
+    Decision,
+    Fate,
+    Message,
+    NewFate,
+    NewMessage,
+    State,
+    message_of,
+)
 from firstmile.store.tables import bodies, messages
 
-State = Literal["prepared", "sending", "accepted", "rejected", "unknown"]
-Fate = Literal["processed", "deferred", "delivered", "dropped", "bounced", "complained"]
 
-FATES: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"processed"}),
-    frozenset({"deferred"}),
-    frozenset({"delivered"}),
-    frozenset({"dropped", "bounced"}),
-    frozenset({"complained"}),
-)
-"""Fates by rank: providers' events arrive in any order, and only a later one overwrites. Of one rank the
-later in time stands."""
-
-
-@dataclass(slots=True, frozen=True)
-class NewMessage:
-    """What is known of a message before anything is done. `recipient` is None without an address.
-
-    `effect` is the key of the effect it belongs to (its own, unless given), `place` its number among those of
-    the same effect, 0 for the first. `topic` is what an address may opt out of; None with transactional ones.
-    """
-
-    key: str
-    subject: str
-    enrolment: int
-    segment: str
-    step: str
-    purpose: str
-    template: str
-    message_class: MessageClass
-    recipient: str | None
-    effect: str | None = None
-    place: int = 0
-    topic: str | None = None
-
-
-@dataclass(slots=True, frozen=True)
-class Decision:
-    """A recorded decision, by this program or by a person."""
-
-    at: datetime
-    text: str
-    actor: str | None = None
-
-
-@dataclass(slots=True, frozen=True)
-class Message:
-    """One row of the ledger.
-
-    `verdict` is the gate's last; `sends` counts how often it turned to `sending`; `given_up_at` is set where
-    "may have been delivered" was the last word.
-    """
-
-    key: str
-    subject: str
-    enrolment: int
-    segment: str
-    step: str
-    purpose: str
-    template: str
-    message_class: MessageClass
-    recipient: str | None
-    state: State
-    fate: Fate | None
-    fate_at: datetime | None
-    verdict: Literal["open", "skipped", "deferred"] | None
-    token: str | None
-    lease_until: datetime | None
-    provider_id: str | None
-    reason: str | None
-    decisions: tuple[Decision, ...]
-    sends: int
-    given_up_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-    effect: str | None = None
-    place: int | None = None
-    topic: str | None = None
-    accepted_at: datetime | None = None
-
-    @property
-    def fate_told(self) -> NewFate | None:
-        """Its fate as it was told; None while nothing is known of it."""
-        if self.fate is None or self.fate_at is None:
-            return None
-        return NewFate(self.key, self.fate, self.fate_at, self.reason)
-
-    def lease_over(self, now: datetime) -> bool:
-        """Whether the attempt that holds it should have ended."""
-        return self.lease_until is None or self.lease_until <= now
-
-
-@dataclass(slots=True, frozen=True)
-class NewFate:
-    """What a provider says became of a message, and when (the provider's time)."""
-
-    key: str
-    fate: Fate
-    at: datetime
-    reason: str | None = None
-    provider_id: str | None = None
-
-    @property
-    def order(self) -> tuple[int, datetime, str, str]:
-        """The greatest of a message's fates is the one that stands: by rank, then by time."""
-        return _rank(self.fate), self.at, self.fate, self.reason or ""
-
-
-@dataclass(slots=True, frozen=True)
-class Began:
-    """The answer to an attempt.
-
-    `sending`: the message is this attempt's until the lease is over; `body` is what to send. `skipped` and
-    `deferred`: the gate's verdict, stored. `taken`: another attempt was here; `message` says how far it came.
-    """
-
-    outcome: Literal["sending", "skipped", "deferred", "taken"]
-    message: Message
-    body: dict[str, Any] | None = None
-    reason: str | None = None
-    until: datetime | None = None
+class NotPrepared(LookupError):
+    """No message was prepared under this key, or it was forgotten since."""
 
 
 async def prepare(tx: Writing, new: NewMessage, now: datetime) -> Message:
-    """The row of a message, made if there is none.
+    """The row of a message, made if there is none. It is locked until the transaction ends.
 
-    Until it is first sent, recipient and template follow `new`.
+    Until it is first sent, who it is for and what it says follow `new`.
     """
     row = {field.name: getattr(new, field.name) for field in fields(new)}
     row["effect"] = new.effect or new.key
     fixed = {"state": "prepared", "decisions": [], "sends": 0, "created_at": now, "updated_at": now}
     found = await tx.first(_prepare(tx.dialect_name), row | fixed)
-    return _message(found) if found is not None else await _known(tx, new.key)
+    return message_of(found) if found is not None else await _known(tx, new.key)
 
 
 async def begin_sending(
@@ -173,7 +69,7 @@ async def begin_sending(
     """Ask the gate, and if it is open make the message this attempt's, with its body frozen.
 
     Commit before calling the provider. A message that was sending before keeps its first body, which is the
-    one returned. Raises `LookupError` if it was never prepared.
+    one returned. Raises `NotPrepared` if there is none.
     """
     verdict = await gate.ask(tx, question, now)
     values: dict[str, Any] = {"verdict": verdict.outcome, "reason": verdict.reason, "updated_at": now}
@@ -186,10 +82,7 @@ async def begin_sending(
     fresh = _BEGIN if verdict.outcome == "open" else _FRESH
     message = await _change(tx, fresh, {"the_key": key}, values)
     if message is None:
-        message = await _known(tx, key)
-        if message.state == "prepared" and message.verdict == "skipped":
-            return Began("skipped", message, reason=message.reason)
-        return Began("taken", message)
+        return Began("taken", await _known(tx, key))
     if verdict.outcome == "open":
         return Began("sending", message, body=await _freeze(tx, key, body, now))
     if verdict.outcome == "skipped":
@@ -199,11 +92,21 @@ async def begin_sending(
     return Began(verdict.outcome, message, reason=verdict.reason, until=verdict.until)
 
 
+async def skip(tx: Writing, key: str, *, now: datetime, reason: str) -> Message | None:
+    """It must not go out, though the gate was not asked. None unless it is prepared and not skipped yet."""
+    values = {"verdict": "skipped", "reason": reason, "updated_at": now}
+    message = await _change(tx, _FRESH, {"the_key": key}, values)
+    if message is not None:
+        _count(tx, message, "skipped")
+    return message
+
+
 async def accept(
     tx: Writing, key: str, token: str, *, now: datetime, provider_id: str | None = None
 ) -> Message | None:
     """The provider took it. None unless it is sending under this token (a fate may have come first)."""
-    return await _settle(tx, _MINE, _at(key, token), "accepted", now, provider_id=provider_id, reason=None)
+    values = {"accepted_at": now, "provider_id": provider_id, "reason": None}
+    return await _settle(tx, _MINE, _at(key, token), "accepted", now, **values)
 
 
 async def reject(tx: Writing, key: str, token: str, *, now: datetime, reason: str) -> Message | None:
@@ -225,11 +128,15 @@ async def release(tx: Writing, key: str, token: str, *, now: datetime, reason: s
 async def prove_accepted(
     tx: Writing, key: str, *, now: datetime, decision: str, provider_id: str | None = None
 ) -> Message | None:
-    """Reconciled: the provider has it. None unless it is `unknown`, or `sending` with the lease over."""
-    found = await _unsettled(tx, key, now)
+    """The provider has it: what was decided for want of this proof gives way to it.
+
+    None unless it is `unknown` (given up or not), `sending` with the lease over, or to be sent again.
+    """
+    unproven = or_(_nobody_knows(now), and_(messages.c.state == "prepared", messages.c.sends > 0))
+    found = await _locked_if(tx, key, unproven)
     if found is None:
         return None
-    values: dict[str, Any] = {"decisions": _decided(found, now, decision, None)}
+    values: dict[str, Any] = {"decisions": _decided(found, now, decision, None), "accepted_at": now}
     if provider_id is not None:
         values["provider_id"] = provider_id
     return await _settle(tx, _ANY, {"the_key": key}, "accepted", now, reason=None, **values)
@@ -303,7 +210,7 @@ async def locked(tx: Writing, keys: Iterable[str]) -> dict[str, Message]:
     for some in batched(sorted(set(keys))):
         chosen = select(messages).where(messages.c.key.in_(some)).order_by(messages.c.key)
         rows += await tx.all(chosen.with_for_update())
-    return {row.key: _message(row) for row in rows}
+    return {row.key: message_of(row) for row in rows}
 
 
 async def record_fates(
@@ -348,7 +255,21 @@ async def record_fates(
 async def get(db: Reading, key: str) -> Message | None:
     """The message under a key, or None."""
     row = await db.first(select(messages).where(messages.c.key == key))
-    return None if row is None else _message(row)
+    return None if row is None else message_of(row)
+
+
+async def of_effect(db: Reading, effect: str) -> list[Message]:
+    """The messages of one effect, by place."""
+    return [message_of(row) for row in await db.all(_OF_EFFECT, {"the_effect": effect})]
+
+
+async def forget(tx: Writing, keys: Sequence[str]) -> None:
+    """Remove messages that were prepared for people whom an effect is no longer for; not one that has
+    begun."""
+    never = and_(
+        messages.c.state == "prepared", messages.c.sends == 0, messages.c.verdict.is_distinct_from("skipped")
+    )
+    await tx.execute(delete(messages).where(messages.c.key.in_(keys), messages.c.fate.is_(None), never))
 
 
 async def frozen_body(db: Reading, key: str) -> dict[str, Any] | None:
@@ -360,7 +281,9 @@ async def frozen_body(db: Reading, key: str) -> dict[str, Any] | None:
 async def of(db: Reading, subject: str, enrolment: int) -> list[Message]:
     """The messages of one enrolment, oldest first."""
     statement = select(messages).where(messages.c.subject == subject, messages.c.enrolment == enrolment)
-    return [_message(row) for row in await db.all(statement.order_by(messages.c.created_at, messages.c.key))]
+    return [
+        message_of(row) for row in await db.all(statement.order_by(messages.c.created_at, messages.c.key))
+    ]
 
 
 async def drop_bodies(tx: Writing, before: datetime) -> int:
@@ -382,6 +305,12 @@ _FRESH: Final = _ANY.where(
     messages.c.verdict.is_distinct_from("skipped"),
 )
 _BEGIN: Final = _FRESH.values(sends=messages.c.sends + 1)
+_OF_EFFECT: Final = (
+    select(messages)
+    # The key alone finds rows of versions in which an effect had one message.
+    .where(or_(messages.c.effect == bindparam("the_effect"), messages.c.key == bindparam("the_effect")))
+    .order_by(messages.c.place, messages.c.key)
+)
 _FATED: Final = (
     "fate",
     "fate_at",
@@ -404,7 +333,7 @@ def _prepare(name: str) -> ReturningInsert[Any, Any]:
     new = insert(name, messages)
     return new.on_conflict_do_update(
         index_elements=[messages.c.key],
-        set_={"recipient": new.excluded.recipient, "template": new.excluded.template},
+        set_={name: new.excluded[name] for name in ("recipient", "template", "place", "topic")},
         where=and_(messages.c.state == "prepared", messages.c.sends == 0),
     ).returning(messages)
 
@@ -434,24 +363,25 @@ async def _settle(
 
 
 async def _unsettled(tx: Writing, key: str, now: datetime) -> AnyRow | None:
-    """The row, locked, if nobody knows what became of it and no attempt is at it."""
-    condition = and_(
-        messages.c.key == key,
-        messages.c.fate.is_(None),
-        messages.c.given_up_at.is_(None),
-        or_(
-            messages.c.state == "unknown",
-            and_(messages.c.state == "sending", messages.c.lease_until <= now),
-        ),
-    )
-    return await tx.first(select(messages).where(condition).with_for_update())
+    """The row, locked, if nobody knows what became of it, no attempt is at it, and it was not given up."""
+    return await _locked_if(tx, key, and_(_nobody_knows(now), messages.c.given_up_at.is_(None)))
+
+
+def _nobody_knows(now: datetime) -> ColumnElement[bool]:
+    died = and_(messages.c.state == "sending", messages.c.lease_until <= now)
+    return or_(messages.c.state == "unknown", died)
+
+
+async def _locked_if(tx: Writing, key: str, condition: ColumnElement[bool]) -> AnyRow | None:
+    chosen = select(messages).where(messages.c.key == key, messages.c.fate.is_(None), condition)
+    return await tx.first(chosen.with_for_update())
 
 
 async def _change(
     tx: Writing, statement: ReturningUpdate[Any, Any], at: Mapping[str, str], values: Mapping[str, Any]
 ) -> Message | None:
     row = await tx.first(statement, {**values, **at})
-    return None if row is None else _message(row)
+    return None if row is None else message_of(row)
 
 
 async def _freeze(tx: Writing, key: str, body: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -466,7 +396,7 @@ async def _freeze(tx: Writing, key: str, body: Mapping[str, Any], now: datetime)
 async def _known(db: Reading, key: str) -> Message:
     message = await get(db, key)
     if message is None:
-        raise LookupError(f"no message was prepared under {key}")
+        raise NotPrepared(f"no message was prepared under {key}")
     return message
 
 
@@ -475,15 +405,35 @@ def _count(tx: Writing, message: Message, outcome: str) -> None:
 
 
 def _decided(row: AnyRow, now: datetime, text: str, actor: str | None) -> list[dict[str, Any]]:
-    return [*row.decisions, {"at": now.isoformat(), "text": text, "actor": actor}]
+    return [*row.decisions, {"at": now.isoformat(), "text": text, "actor": actor, "sends": row.sends}]
 
 
-def _rank(fate: str) -> int:
-    return next(rank for rank, fates in enumerate(FATES) if fate in fates)
-
-
-def _message(row: AnyRow) -> Message:
-    decisions = tuple(
-        Decision(datetime.fromisoformat(one["at"]), one["text"], one["actor"]) for one in row.decisions
-    )
-    return Message(**{**row._mapping, "decisions": decisions})
+__all__ = [
+    "FATES",
+    "Began",
+    "Decision",
+    "Fate",
+    "Message",
+    "NewFate",
+    "NewMessage",
+    "State",
+    "accept",
+    "begin_sending",
+    "decide_resend",
+    "drop_bodies",
+    "forget",
+    "frozen_body",
+    "get",
+    "give_up",
+    "locked",
+    "mark_unknown",
+    "of",
+    "of_effect",
+    "prepare",
+    "prove_accepted",
+    "record_fate",
+    "record_fates",
+    "reject",
+    "release",
+    "skip",
+]

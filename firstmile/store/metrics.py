@@ -13,7 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
-from firstmile.store import holds
+from firstmile.store import delivery_events, holds
 from firstmile.store.database import Reading
 from firstmile.store.tables import tallies
 from firstmile.store.tallies import COUNTS, HISTOGRAMS
@@ -51,7 +51,7 @@ class Snapshot:
 
 
 async def snapshot(db: Reading, now: datetime) -> Snapshot:
-    """The numbers at `now`: two statements."""
+    """The numbers at `now`: three statements."""
     summed = func.sum(tallies.c.value)
     grouped = select(tallies.c.metric, tallies.c.labels, summed).group_by(tallies.c.metric, tallies.c.labels)
     found: dict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
@@ -70,6 +70,10 @@ async def snapshot(db: Reading, now: datetime) -> Snapshot:
     gauges["hold"] = [
         Sample((("scope", scope),), number) for scope, number in (await holds.counts(db, now)).items()
     ]
+    told = await delivery_events.last_received(db)
+    gauges["webhook_last_event_timestamp_seconds"] = (
+        [] if told is None else [Sample((("provider", "sendgrid"),), told.timestamp())]
+    )
     return Snapshot(counters, gauges, {metric: _histogram(metric, found) for metric in HISTOGRAMS})
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, func, select, update
 
-from firstmile.store.database import Reading, Writing
+from firstmile.store.database import Reading, Writing, batched
 from firstmile.store.tables import assignments, people, tallies
 from firstmile.store.tallies import labels_text
 
@@ -132,6 +132,16 @@ async def of(db: Reading, subject: str, enrolment: int) -> dict[str, Person]:
         row.role: Person(**{name: value for name, value in row._mapping.items() if name != "role"})
         for row in await db.all(statement)
     }
+
+
+async def first_of(db: Reading, subjects: Sequence[str]) -> dict[tuple[str, int], str]:
+    """Who was the first to own each of these subjects, by subject and enrolment."""
+    found: dict[tuple[str, int], str] = {}
+    for some in batched(sorted(set(subjects))):
+        statement = select(assignments).where(assignments.c.subject.in_(some))
+        for row in await db.all(statement.order_by(assignments.c.assigned_at, assignments.c.role)):
+            found.setdefault((row.subject, row.enrolment), row.person)
+    return found
 
 
 async def release(tx: Writing, subject: str, enrolment: int, now: datetime) -> None:

@@ -6,7 +6,8 @@ sees by its id; none is lost. An event parked just as its subject signs up is fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -42,6 +43,13 @@ async def park(tx: Writing, event: ParkedEvent) -> bool:
         parked_at=event.parked_at,
     )
     return (await tx.execute(statement.on_conflict_do_nothing())).rowcount == 1
+
+
+async def park_all(tx: Writing, events: Iterable[ParkedEvent]) -> None:
+    """Keep several events, in one statement."""
+    rows = [asdict(event) for event in sorted(events, key=lambda one: (one.subject, one.id))]
+    if rows:
+        await tx.execute(tx.insert(parked).on_conflict_do_nothing(), rows)
 
 
 async def of(db: Reading, subject: str) -> list[ParkedEvent]:

@@ -81,6 +81,12 @@ async def get(db: Reading, subject: str) -> Profile | None:
     return None if row is None else _profile(row)
 
 
+async def locked(tx: Writing, subject: str) -> Profile | None:
+    """As `get`, and until this transaction ends nobody else who asks for it so goes on."""
+    row = await tx.first(select(profiles).where(profiles.c.subject == subject).with_for_update())
+    return None if row is None else _profile(row)
+
+
 async def some(db: Reading, subjects: Sequence[str]) -> dict[str, Profile]:
     """The profiles of several subjects (a page of them), by subject."""
     rows = await db.all(select(profiles).where(profiles.c.subject.in_(subjects)))

@@ -83,6 +83,17 @@ async def add_key(
     return (await tx.execute(statement.on_conflict_do_nothing())).rowcount == 1
 
 
+async def add_all(tx: Writing, wanted: Iterable[tuple[str, Reason]], now: datetime) -> None:
+    """Suppress several addresses, in one statement; those that are, for that reason, already, stay so."""
+    found = {(address_key(address), reason): address.strip() for address, reason in wanted}
+    rows = [
+        {"address_key": key, "reason": reason, "address": found[key, reason], "note": None, "since": now}
+        for key, reason in sorted(found)
+    ]
+    if rows:
+        await tx.execute(tx.insert(suppressions).on_conflict_do_nothing(), rows)
+
+
 async def lift(tx: Writing, address: str, reason: Reason) -> bool:
     """Take one reason away. False if it was not there."""
     return await lift_key(tx, address_key(address), reason)

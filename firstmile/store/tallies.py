@@ -44,6 +44,7 @@ COUNTS: Final[dict[str, tuple[str, ...]]] = {
     "provisioning_total": ("system", "outcome"),
     "commands_total": ("command", "outcome"),
     "events_total": ("outcome",),
+    "webhook_requests_total": ("provider", "outcome"),
     "suppressed_total": ("reason",),
     "customers": ("segment", "status", "stage"),
     "answers": ("segment", "kind", "bucket"),

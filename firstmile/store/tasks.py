@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -17,6 +18,12 @@ TaskState = Literal["open", "done", "closed"]
 
 HELP: Final = "/help"
 """Ends the step of a task that a customer's "I need help" opened: it outlives the step."""
+
+UNDELIVERED: Final = "/undelivered"
+"""Ends the step of a task that a necessary message opened which did not arrive."""
+
+ASIDE: Final = (HELP, UNDELIVERED)
+"""Tasks that are no steps of the journey: only the store has them, and they outlive the journey."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,6 +80,17 @@ async def open_task(tx: Writing, new: NewTask, now: datetime) -> Task:
     return there
 
 
+async def open_all(tx: Writing, new: Iterable[NewTask], now: datetime) -> None:
+    """Open several tasks, in one statement; those that were opened before stay as they are."""
+    rows = [
+        {field.name: getattr(one, field.name) for field in fields(one)}
+        | {"checklist": list(one.checklist), "state": "open", "reminded": 0, "created_at": now}
+        for one in sorted(new, key=lambda one: one.key)
+    ]
+    if rows:
+        await tx.execute(tx.insert(tasks).on_conflict_do_nothing(), rows)
+
+
 async def complete(tx: Writing, key: str, *, actor: str, now: datetime) -> Task | None:
     """A person did it. None if it is not open."""
     return await _change(tx, key, "open", {"state": "done", "ended_at": now, "ended_by": actor})
@@ -101,8 +119,9 @@ async def end_of_step(
 
 
 async def end_of_journey(tx: Writing, subject: str, enrolment: int, *, now: datetime) -> None:
-    """The journey ended: its tasks are closed. What a customer asked help with stays open."""
-    concerned = and_(_open_of(subject, enrolment), tasks.c.step.not_like("%" + HELP))
+    """The journey ended: its tasks are closed. Those aside of it stay open, until a person has done them."""
+    aside = [tasks.c.step.not_like("%" + ending) for ending in ASIDE]
+    concerned = and_(_open_of(subject, enrolment), *aside)
     closed = {"state": "closed", "ended_at": now, "reason": "journey ended"}
     await tx.execute(update(tasks).where(concerned).values(closed))
 

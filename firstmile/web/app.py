@@ -1,4 +1,4 @@
-"""The HTTP service as one application: API, customers' pages, operations.
+"""The HTTP service as one application: API, customers' pages, webhooks, operations.
 
 While it runs it sweeps: what a sign-up or an event left half done is finished (DESIGN §2.1).
 """
@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from firstmile.errors import FirstmileError
 from firstmile.links import Links
 from firstmile.service import Service
-from firstmile.web import api, keys, operations, pages, problems, schemas
+from firstmile.web import api, keys, operations, pages, problems, schemas, webhooks
 from firstmile.web.guard import Door
 from firstmile.web.limits import Limited
 from firstmile.web.rendering import Pages
@@ -40,6 +40,11 @@ def create_app(
         with suppress(FirstmileError):
             if settings.api_key is None and not await service.keys.exist():
                 _logger.warning("there is no API key (`firstmile key create`): only this machine is answered")
+        if settings.mail_transport == "sendgrid" and not settings.sendgrid_webhook_keys:
+            _logger.warning(
+                "no key of SendGrid's Event Webhook is configured (FIRSTMILE_SENDGRID_WEBHOOK_KEYS): "
+                "nobody hears what becomes of messages, and bounces suppress no address"
+            )
         sweeping = None if sweep_every is None else asyncio.create_task(_sweep(service, sweep_every))
         yield
         if sweeping is not None:
@@ -68,6 +73,7 @@ def create_app(
     app.include_router(api.router(service, door))
     app.include_router(keys.router(service, door))
     app.include_router(operations.router(service, outgoing, door))
+    app.include_router(webhooks.router(service))
     links = Links(settings.public_url, settings.link_keys())
     app.include_router(pages.router(service, links, Pages(settings.templates_folder())))
     schemas.install(app)

@@ -23,6 +23,8 @@ _HELP = {
     "provisioning_total": "What systems answered when asked to set something up.",
     "commands_total": "Operators' commands.",
     "events_total": "Product events.",
+    "webhook_requests_total": "Requests of mail providers' webhooks.",
+    "webhook_last_event_timestamp_seconds": "When the newest event of a mail provider arrived.",
     "suppressed_total": "Messages stopped for good before they were sent, by reason.",
     "customers": "Customers by where they stand.",
     "answers": "The answers that stand.",
@@ -32,7 +34,11 @@ _HELP = {
 }
 
 
-_GAUGE_LABELS = {"customers": ("segment", "status"), "hold": ("scope",)}
+_GAUGE_LABELS = {
+    "customers": ("segment", "status"),
+    "hold": ("scope",),
+    "webhook_last_event_timestamp_seconds": ("provider",),
+}
 """Gauges whose labels are not those that the store counts by: the stage is for pages, not for Prometheus."""
 
 

@@ -1,4 +1,4 @@
-"""The pages behind the links in messages: survey, check-in, preferences.
+"""The pages behind the links in messages: survey and check-in; preferences and trainings are next door.
 
 A GET records nothing, whoever opens it: mail programs and scanners open every link. An answer counts when the
 page is sent; the last one stands. What a machine filled in that no person sees is kept as suspicious.
@@ -6,7 +6,6 @@ page is sent; the last one stands. What a machine filled in that no person sees 
 
 from __future__ import annotations
 
-import logging
 import secrets
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,14 +14,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from firstmile.errors import LinkRefused, StoreAway
-from firstmile.links import Links, Target
+from firstmile.links import Links
 from firstmile.links import Purpose as LinkPurpose
-from firstmile.service import Preferences, Question, Service
-from firstmile.web import forms, texts
+from firstmile.service import Question, Service
+from firstmile.web import forms, preferences, texts, trainings
+from firstmile.web.desk import READ, Desk
 from firstmile.web.rendering import Pages
-
-_READ = ["GET", "HEAD"]
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +34,18 @@ class _Sent:
 
 
 def router(service: Service, links: Links, pages: Pages) -> APIRouter:
-    """The routes `/s/…`, `/c/…` and `/u/…`."""
+    """The routes `/s/…`, `/c/…`, `/u/…` and `/t/…`."""
     found = APIRouter(include_in_schema=False)
-    desk = _Desk(service, links, pages)
+    desk = _QuestionDesk(service, links, pages)
     for path, purpose in (("s", "survey"), ("c", "checkin")):
-        found.add_api_route(f"/{path}/{{token}}", desk.ask(purpose), methods=_READ)  # type: ignore[arg-type]  # a literal of the line above
+        found.add_api_route(f"/{path}/{{token}}", desk.ask(purpose), methods=READ)  # type: ignore[arg-type]  # a literal of the line above
         found.add_api_route(f"/{path}/{{token}}", desk.take(purpose), methods=["POST"])  # type: ignore[arg-type]  # likewise
-    found.add_api_route("/u/{token}", desk.preferences, methods=_READ)
-    found.add_api_route("/u/{token}", desk.choose, methods=["POST"])
+    found.include_router(preferences.router(service, links, pages))
+    found.include_router(trainings.router(service, links, pages))
     return found
 
 
-class _Desk:
-    def __init__(self, service: Service, links: Links, pages: Pages) -> None:
-        self._service, self._links, self._pages = service, links, pages
-
-    # Surveys and check-ins
-
+class _QuestionDesk(Desk):
     def ask(self, purpose: LinkPurpose) -> Any:
         """The page that asks."""
 
@@ -89,7 +81,7 @@ class _Desk:
                 wrong = words[f"missing.{asked}"]
                 return self._form(request, question, 422, wrong=wrong, comment=sent.comment)
             try:
-                await self._service.answers.answer(
+                await self.service.answers.answer(
                     question,
                     score=sent.score,
                     answer=sent.answer,
@@ -98,23 +90,23 @@ class _Desk:
                     suspicious=sent.suspicious,
                 )
             except StoreAway as error:
-                return self._away(language, error)
+                return self.away(language, error)
             text = words[f"thanks.{sent.answer}" if question.kind == "checkin" else "thanks.survey"]
-            return self._pages.message(language, "thanks", good=True, text=text, change=request.url.path)
+            return self.pages.message(language, "thanks", good=True, text=text, change=request.url.path)
 
         return page
 
     async def _question(self, request: Request, token: str, purpose: LinkPurpose) -> Question | Response:
-        target = self._target(request, token, purpose)
+        target = self.target(request, token, purpose)
         if isinstance(target, Response):
             return target
         language = forms.language(request, None)
         try:
-            return await self._service.question(target)
+            return await self.service.question(target)
         except LinkRefused:
-            return self._pages.message(language, "closed", 410)
+            return self.pages.message(language, "closed", 410)
         except StoreAway as error:
-            return self._away(language, error)
+            return self.away(language, error)
 
     def _form(
         self,
@@ -137,73 +129,16 @@ class _Desk:
         }
         if question.scale is None:
             values |= {"answer": answer, "comment_label": "comment.help"}
-            return self._pages.render("checkin.html.j2", language, status, **values)
+            return self.pages.render("checkin.html.j2", language, status, **values)
         low, high = question.scale
         heading = texts.LANGUAGES[language][f"{question.kind}.question"]
         # The journey's own title is in its author's language; ours are in the customer's.
         title = question.title or ""
         if question.kind != "nps" and language == texts.DEFAULT and title.endswith("?"):
             heading = title
-        heading = heading.replace("{brand}", str(self._pages.brand["name"]))
+        heading = heading.replace("{brand}", str(self.pages.brand["name"]))
         values |= {"kind": question.kind, "low": low, "high": high, "score": score, "heading": heading}
-        return self._pages.render("survey.html.j2", language, status, comment_label="comment", **values)
-
-    # Preferences
-
-    async def preferences(self, request: Request, token: str) -> Response:
-        """The page that says what a customer is sent, and lets them stop it."""
-        chosen = await self._chosen(request, token)
-        return chosen if isinstance(chosen, Response) else self._choices(request, chosen)
-
-    async def choose(self, request: Request, token: str) -> Response:
-        """Stop or go on. A mail program's one click (RFC 8058) stops, and reads no page."""
-        chosen = await self._chosen(request, token)
-        if isinstance(chosen, Response):
-            return chosen
-        form = await forms.fields(request)
-        one_click = form.get("List-Unsubscribe") == "One-Click"
-        choice = "stop" if one_click else form.get("choice")
-        if choice not in ("stop", "resume"):
-            return self._choices(request, chosen)
-        language = forms.language(request, chosen.locale)
-        try:
-            await self._service.answers.choose(chosen, stop=choice == "stop")
-        except LinkRefused:
-            return self._pages.message(language, "broken", 404)
-        except StoreAway as error:
-            return self._away(language, error)
-        now = Preferences(chosen.target, chosen.locale, stopped=choice == "stop")
-        return self._choices(request, now, done=choice)
-
-    async def _chosen(self, request: Request, token: str) -> Preferences | Response:
-        target = self._target(request, token, "preferences")
-        if isinstance(target, Response):
-            return target
-        language = forms.language(request, None)
-        try:
-            return await self._service.preferences(target)
-        except LinkRefused:
-            return self._pages.message(language, "broken", 404)
-        except StoreAway as error:
-            return self._away(language, error)
-
-    def _choices(self, request: Request, chosen: Preferences, done: str | None = None) -> Response:
-        language = forms.language(request, chosen.locale)
-        return self._pages.render(
-            "preferences.html.j2", language, action=request.url.path, stopped=chosen.stopped, done=done
-        )
-
-    # What all have in common
-
-    def _target(self, request: Request, token: str, purpose: LinkPurpose) -> Target | Response:
-        try:
-            return self._links.read(token, purpose)
-        except LinkRefused:
-            return self._pages.message(forms.language(request, None), "broken", 404)
-
-    def _away(self, language: str, error: StoreAway) -> Response:
-        _logger.error("a customer's page could not be answered: %s", error)
-        return self._pages.message(language, "unavailable", 503)
+        return self.pages.render("survey.html.j2", language, status, comment_label="comment", **values)
 
 
 async def _sent(request: Request, question: Question) -> _Sent:

@@ -46,6 +46,8 @@ class Kind:
 
 KINDS: dict[type[Exception], Kind] = {
     NotJson: Kind(400, "not-json", "The body is not JSON"),
+    errors.BatchRefused: Kind(400, "not-a-list", "The body is not a list"),
+    errors.SignatureRefused: Kind(401, "signature-refused", "The signature was refused"),
     errors.UnknownCustomer: Kind(404, "unknown-customer", "There is no such customer"),
     errors.SignUpDiffers: Kind(409, "sign-up-differs", "This id signed up with another body"),
     errors.CommandRejected: Kind(409, "command-rejected", "The command was rejected"),
@@ -57,6 +59,7 @@ KINDS: dict[type[Exception], Kind] = {
     errors.TooManyAttempts: Kind(429, "too-many-attempts", "Too many wrong keys"),
     errors.TemporalAway: Kind(503, "temporal-away", "Temporal does not answer"),
     errors.StoreAway: Kind(503, "store-away", "The store does not answer"),
+    errors.WebhookClosed: Kind(503, "webhook-closed", "This webhook is not set up"),
     errors.NotConfirmed: Kind(504, "not-confirmed", "Nobody has confirmed the command"),
 }
 _TITLES = {
@@ -65,7 +68,6 @@ _TITLES = {
     "scope-missing": "The key may not do this",
     "too-large": "The body is too large",
     "request-timeout": "The body took too long",
-    "length-required": "The length of the body is needed",
     "unsupported-media-type": "Another kind of body is needed",
     "bad-parameter": "A parameter cannot be read",
 }

@@ -42,6 +42,13 @@ _COLOURS: dict[str, dict[str, str]] = {
         "wrong": "#ffb4ab",
     },
 }
+PRIVATE = {
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex, nofollow",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What every answer to a signed link says of itself: kept by nobody, found by nobody."""
 _COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}")
 
 
@@ -93,14 +100,7 @@ def headers(nonce: str) -> dict[str, str]:
         "base-uri 'none'",
         "frame-ancestors 'none'",
     )
-    return {
-        "Content-Security-Policy": "; ".join(policy),
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-store",
-        "X-Robots-Tag": "noindex, nofollow",
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-    }
+    return PRIVATE | {"Content-Security-Policy": "; ".join(policy), "X-Frame-Options": "DENY"}
 
 
 def _colours(mode: str, brand: Mapping[str, Any]) -> dict[str, str]:

@@ -122,6 +122,30 @@ EVENTS = _route(
     {202: _answer("Taken", {"type": "object"})},
     {"oneOf": [_ref("Event"), {"type": "array", "items": _ref("Event"), "maxItems": 1000}]},
 )
+WEBHOOK: dict[str, Any] = {
+    "response_model": None,
+    "status_code": 200,
+    "responses": {
+        200: _answer(
+            "Everything is in the store",
+            {
+                "type": "object",
+                "required": ["events", "new"],
+                "properties": {"events": {"type": "integer"}, "new": {"type": "integer"}},
+            },
+        ),
+        400: _problem("The body is not JSON, or no list"),
+        401: _problem("The signature was refused"),
+        413: _problem("The body is too large"),
+        503: _problem("No key is set, or the store is away: send it again"),
+    },
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {_JSON: {"schema": {"type": "array", "items": {"type": "object"}}}},
+        }
+    },
+}
 
 
 def _list_of(name: str, item: str, **more: Any) -> dict[str, Any]:
@@ -239,6 +263,27 @@ _COMPONENTS: dict[str, Any] = {
                 },
             },
             "tasks": {"type": "array", "items": {"type": "object"}},
+            "messages": {
+                "type": "array",
+                "description": "What was sent and what became of it, oldest first; by the clock on the wall.",
+                "items": {
+                    "type": "object",
+                    "required": ["step", "template", "class", "state", "fate", "at"],
+                    "properties": {
+                        "step": {"type": "string"},
+                        "purpose": {"type": "string"},
+                        "template": {"type": "string"},
+                        "class": {"enum": ["transactional", "lifecycle", "marketing"]},
+                        "state": {"enum": ["prepared", "sending", "accepted", "rejected", "unknown"]},
+                        "fate": _MAYBE_TEXT,
+                        "reason": _MAYBE_TEXT,
+                        "at": _INSTANT,
+                        "fate_at": _MAYBE_INSTANT,
+                        "opened_at": _MAYBE_INSTANT,
+                        "clicked_at": _MAYBE_INSTANT,
+                    },
+                },
+            },
             "journal": {"type": "array", "items": {"type": "object"}},
         },
     },
@@ -393,4 +438,4 @@ def install(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
 
-__all__ = ["COMMAND", "EVENTS", "FIND", "SIGN_UP", "STATUS", "install"]
+__all__ = ["COMMAND", "EVENTS", "FIND", "SIGN_UP", "STATUS", "WEBHOOK", "install"]

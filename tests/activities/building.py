@@ -53,11 +53,12 @@ TEMPLATES = FILES | {
     "nps/subject.txt.j2": "How are we doing?",
     "nps/body.html.j2": _PAGE.format("How are we doing?", "{{ links.survey }}"),
     "nps/body.txt.j2": "Answer {{ links.survey }}\nOpen {{ links.app }}\nStop {{ links.preferences }}\n"
-    "Reminder {{ step.reminder }}\n",
+    "Reminder {{ step.reminder }}\n{{ brand.address }}\n",
     "nps/sample.json": _SAMPLE,
     "check_in/subject.txt.j2": "All good?",
     "check_in/body.html.j2": _PAGE.format("All good?", "{{ links.checkin_good }}"),
-    "check_in/body.txt.j2": "Good {{ links.checkin_good }}\nHelp {{ links.checkin_help }}\n",
+    "check_in/body.txt.j2": "Good {{ links.checkin_good }}\nHelp {{ links.checkin_help }}\n"
+    "Stop {{ links.preferences }}\n{{ brand.address }}\n",
     "check_in/sample.json": _SAMPLE,
 }
 

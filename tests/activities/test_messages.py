@@ -16,13 +16,15 @@ from sqlalchemy.exc import IntegrityError
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities import signatures
-from activities.messages import SendMessages
+from activities.messages import Mailroom, SendMessages
 from firstmile.contracts import EffectOutcome, EffectRequest
 from firstmile.journey.instants import from_datetime
 from firstmile.links import Purpose, Target
+from firstmile.mail.calendar_file import uid_of
+from firstmile.mail.sendgrid_transport import SendGrid
 from firstmile.store import holds, ledger, profiles, suppressions
 from firstmile.store.database import Database
-from firstmile.store.profiles import Consent
+from firstmile.store.profiles import Consent, Contact, address_key
 from tests.activities.building import (
     ANNELISE,
     Ask,
@@ -171,7 +173,11 @@ async def test_each_check_in_is_answered_by_itself(
     await attempt(messages.send_checkin, request)
 
     target = Target("c-1", 1, "checkin", occurrence)
-    assert linked(sendgrid) == [("checkin", target, "?answer=good"), ("checkin", target, "?answer=help")]
+    assert linked(sendgrid) == [
+        ("checkin", target, "?answer=good"),
+        ("checkin", target, "?answer=help"),
+        ("preferences", Target("c-1", 1), ""),
+    ]
 
 
 async def test_an_invitation_brings_its_calendar_file(
@@ -186,7 +192,7 @@ async def test_an_invitation_brings_its_calendar_file(
     file = opened.attachment(0)
     assert file is not None
     assert file[:2] == ("invitation.ics", "text/calendar")
-    assert f"UID:{request.key}@firstmile".encode() in file[2].replace(b"\r\n ", b"")
+    assert f"UID:{uid_of(request.subject, 1, request.step)}".encode() in file[2].replace(b"\r\n ", b"")
 
 
 async def test_every_message_can_be_unsubscribed_from_by_its_header(
@@ -198,6 +204,46 @@ async def test_every_message_can_be_unsubscribed_from_by_its_header(
     assert opened is not None
     header = opened.body["headers"]["List-Unsubscribe"]
     assert LINKS.read(header.strip("<>").rpartition("/")[2], "preferences") == Target("c-1", 1)
+
+
+async def test_who_gets_a_copy_has_preferences_of_their_own(
+    db: Database, messages: SendMessages, sendgrid: Standin, ask: Ask
+) -> None:
+    copied = "lector@quandt.example"
+    async with db.writing() as tx:
+        contacts = (Contact("lector", "Leo Lector", copied),)
+        await profiles.write(tx, replace(ANNELISE, contacts=contacts), THEN)
+    request = ask("survey", "nps", params=PARAMS["survey"] | {"cc": ["lector"]})
+
+    outcome = await attempt(messages.send_survey, request)
+
+    assert (outcome.outcome, outcome.reason) == ("done", None)
+    mine = Target("c-1", 1), Target("c-1", 1, address=address_key(copied))
+    found = []
+    for one in sendgrid.mailbox.letters():
+        opened = sendgrid.mailbox.open(one.number)
+        assert opened is not None
+        header = opened.body["headers"]["List-Unsubscribe"]
+        found.append((one.recipient, LINKS.read(header.strip("<>").rpartition("/")[2], "preferences")))
+        assert LINKS.read(_survey_token(opened.part("text/plain") or ""), "survey") == Target(
+            "c-1", 1, "nps", 1
+        )
+    assert sorted(found) == sorted([(ANNELISE.email, mine[0]), (copied, mine[1])])
+
+
+def _survey_token(text: str) -> str:
+    match = re.search(r"https://acme\.example/s/([^\s?]+)", text)
+    assert match is not None
+    return match[1]
+
+
+def test_a_transport_that_may_outlast_an_attempt_is_refused(mailroom: Mailroom) -> None:
+    slow = SendGrid("SG.test", host="http://127.0.0.1:9", timeout=5.0)
+    with pytest.raises(ValueError, match="a call to sendgrid may take 15 s, and an attempt has 15 s"):
+        replace(mailroom, transport=slow)
+    longer = replace(mailroom.post, start_to_close=timedelta(seconds=20))
+    with pytest.raises(ValueError, match="more time than Temporal gives"):
+        replace(mailroom, post=longer)
 
 
 # ---- not decided yet -------------------------------------------------------------------------------------
@@ -340,7 +386,8 @@ async def test_a_template_that_cannot_be_filled_in_fails_without_saying_of_whom(
     outcome = await attempt(messages.invite_to_training, request)
 
     assert outcome.outcome == "failed"
-    assert outcome.reason == "template welcome: _layout/sessions.json: there is no session 'nowhere'"
+    told = "template welcome: _layout/sessions.json: unknown session 'nowhere': there is only intro"
+    assert outcome.reason == told
     assert await rode(db, request, outcome)
 
 

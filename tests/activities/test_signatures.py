@@ -17,7 +17,8 @@ from temporalio.testing import ActivityEnvironment
 from activities import signatures
 from activities.messages import Mailroom
 from firstmile import publishing, settings
-from firstmile.cli.worker import GRACE, activities_of, webhooks_of
+from firstmile.cli.equipment import journey_activities, message_activities, webhooks_of
+from firstmile.cli.worker import GRACE
 from firstmile.contracts import BulkBatch, BulkProgress, EffectOutcome, EffectRequest, Records, Start
 from firstmile.errors import PublishRefused, SettingsError
 from firstmile.journey.checks import NOT_YET
@@ -72,7 +73,8 @@ async def registered(
             patched.setenv(f"FIRSTMILE_{name}", value)
         loaded = settings.load(sends=True)
     webhooks = webhooks_of(loaded)
-    built = activities_of(loaded, db, webhooks, Service(cast(Client, Nowhere()), db, loaded))
+    service = Service(cast(Client, Nowhere()), db, loaded)
+    built = [*journey_activities(db, webhooks, service), *message_activities(loaded, db)]
     definitions = [activity._Definition.must_from_callable(one) for one in built]
     names = [definition.name for definition in definitions]
     assert len(names) == len(set(names)), "two activities of one name"
@@ -90,6 +92,25 @@ def test_a_worker_has_every_activity_that_workflows_call_and_no_other(
         signatures.PREPARE,
         signatures.BULK,
     }
+
+
+def test_what_writes_to_customers_has_a_queue_of_its_own(
+    db: Database, sendgrid: Standin, template_folder: Path
+) -> None:
+    chosen = settings.Settings(
+        mail_transport="standin", sendgrid_host=sendgrid.url, templates=template_folder
+    )
+    sending = {activity._Definition.must_from_callable(one).name for one in message_activities(chosen, db)}
+
+    assert sending == {signatures.EFFECTS[kind] for kind in signatures.SENDING}
+    for kind, name in signatures.EFFECTS.items():
+        assert signatures.queue_of(kind, "blue") == ("blue-send" if name in sending else "blue")
+
+
+def test_what_a_customer_waits_for_goes_first() -> None:
+    assert signatures.priority_of({"class": "transactional"}).priority_key == 1
+    for params in ({}, {"class": "lifecycle"}, {"class": "marketing"}):
+        assert signatures.priority_of(params).priority_key is None, "Temporal's own: 3"
 
 
 def test_activities_take_and_give_what_workflows_say(registered: dict[str, Callable[..., Any]]) -> None:
@@ -150,17 +171,26 @@ async def test_what_a_worker_is_built_from_reaches_the_systems_it_names(
 def test_every_attempt_has_the_time_it_takes(mailroom: Mailroom) -> None:
     post, start_to_close = mailroom.post, signatures.START_TO_CLOSE
     webhooks = timedelta(seconds=inspect.signature(Webhooks).parameters["timeout"].default)
-    (slowest,) = [
-        limit.le
-        for limit in settings.Settings.model_fields["sendgrid_timeout"].metadata
-        if getattr(limit, "le", None) is not None
-    ]
+    slowest = 3 * _longest("sendgrid_timeout")
 
     assert post.limit < start_to_close < post.lease, "reconciled only when its attempt is over"
     assert webhooks < start_to_close
-    assert 3 * slowest < start_to_close, "connecting, writing and reading"
+    assert slowest < start_to_close, "connecting, writing and reading"
+    assert _longest("smtp_timeout") < start_to_close, "a whole conversation"
+    assert max(slowest, _longest("smtp_timeout")) <= post.limit, "nobody stops waiting before it is over"
     assert start_to_close < GRACE, "a worker that stops lets an attempt end"
     assert signatures.LOCAL < start_to_close < signatures.PROMPT
+
+
+def _longest(setting: str) -> timedelta:
+    """The most that a setting may be."""
+    (limit,) = [
+        limit.le
+        for limit in settings.Settings.model_fields[setting].metadata
+        if getattr(limit, "le", None) is not None
+    ]
+    assert isinstance(limit, timedelta)
+    return limit
 
 
 def test_each_kind_has_an_example() -> None:
@@ -170,6 +200,7 @@ def test_each_kind_has_an_example() -> None:
 
 def test_a_secret_that_nothing_can_be_signed_with_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRSTMILE_MAIL_TRANSPORT", "standin")
+    monkeypatch.setenv("FIRSTMILE_SENDGRID_HOST", "http://127.0.0.1:8025")
     systems = {"rooms": {"url": "https://rooms.example", "secret": "too short"}}
     monkeypatch.setenv("FIRSTMILE_SYSTEMS", json.dumps(systems))
 

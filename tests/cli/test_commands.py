@@ -16,8 +16,21 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from firstmile.cli import app
+from firstmile.links import Target
 from firstmile.service import Service
-from tests.doorway import JOURNEY, SIGN_UP, Clock, Nowhere, folders, opened, town, until
+from firstmile.store import ledger
+from tests.doorway import (
+    JOURNEY,
+    SIGN_UP,
+    Clock,
+    Nowhere,
+    database_of,
+    folders,
+    opened,
+    town,
+    until,
+)
+from tests.events import NOW, key_of, sent
 
 Firstmile = Callable[..., Awaitable[Result]]
 
@@ -167,9 +180,48 @@ async def test_messages_are_held_and_released_without_temporal(firstmile: Firstm
     assert printed(await firstmile("hold", "--release")) == "nothing was held\n"
 
 
+async def test_an_address_is_suppressed_looked_at_and_lifted_without_temporal(
+    firstmile: Firstmile, signed_up: Service
+) -> None:
+    address, page = "jonas@weber.example", Target("c-1", 1)
+    why = ("--reason", "mailbox mended", "--actor", "ann")
+    assert printed(await firstmile("suppression", "list")) == "no address is suppressed\n"
+    assert "nothing keeps messages" in printed(await firstmile("suppression", "list", address))
+
+    assert "only what" in printed(await firstmile("suppression", "add", address, *why))
+    assert "before" in printed(await firstmile("suppression", "add", address.upper(), *why))
+    assert "manual since" in printed(await firstmile("suppression", "list"))
+    await signed_up.preferring.stop(page)
+
+    lifted = json.loads(printed(await firstmile("suppression", "lift", address, *why, "--json")))
+    assert lifted == {"lifted": ["manual"]}
+    assert "nothing to lift" in printed(await firstmile("suppression", "lift", address, *why))
+    assert (await signed_up.preferences(page)).standing == "stopped"
+
+    assert "lifted: unsubscribed" in printed(
+        await firstmile("suppression", "lift", address, *why, "--of", "unsubscribed")
+    )
+    await signed_up.preferring.choose(page, ["tips"])
+    shown = printed(await firstmile("suppression", "list", address))
+    assert "wants no training since" in shown
+    # The service of this test has a clock of its own: the order is not that of the commands.
+    assert set(re.findall(r"  (\w[\w ]+), by (\w+)", shown)) >= {
+        ("suppress manual", "ann"), ("stop", "page"), ("lift manual", "ann"), ("lift unsubscribed", "ann"),
+    }  # fmt: skip
+    seen = json.loads(printed(await firstmile("suppression", "list", address, "--json")))
+    assert seen["suppressions"] == []
+    assert [one["topic"] for one in seen["left"]] == ["feedback", "offers", "training"]
+    assert {one["note"] for one in seen["history"] if one["by"] == "ann"} == {"mailbox mended"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["suppression", "add", "ada@weber.example"],
+        ["suppression", "add", "ada@weber.example", "--reason", " "],
+        ["suppression", "add", "ada", "--reason", "r"],
+        ["suppression", "list", "ada"],
+        ["suppression", "lift", "ada@weber.example", "--reason", "r", "--of", "bouncing"],
         ["hold", "everything"],
         ["hold", "something", "--reason", "r"],
         ["pause", "c-1"],
@@ -299,3 +351,14 @@ async def test_a_person_without_a_name_is_refused_with_what_to_write(firstmile: 
     assert result.exit_code == 2
     assert "name: it is missing: customers read it" in result.output
     assert "id: a text without blanks was expected" in result.output
+
+
+async def test_a_status_shows_what_became_of_messages(firstmile: Firstmile, signed_up: Service) -> None:
+    assert "no messages" in printed(await firstmile("status", "c-1", "--messages"))
+    await sent(signed_up, "m-1")
+    async with database_of(signed_up).writing() as tx:
+        await ledger.record_fate(tx, key_of("m-1"), "bounced", at=NOW, now=NOW, reason="550 5.1.1")
+
+    shown = printed(await firstmile("status", "c-1", "--messages"))
+
+    assert re.search(r"2026-03-06 09:00 +tips +tips +accepted +bounced +– +– +550 5\.1\.1", shown), shown

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,14 +55,25 @@ class Rig:
         self._watchdog = Watchdog()
         self._processes: dict[str, Process] = {}
         self._http = httpx.AsyncClient(timeout=5, trust_env=False)
-        self.worker_options: tuple[str, ...] = ()
+        self.worker: tuple[str | Path, ...] = (_BIN / "firstmile", "worker")
+        self.worker_settings = {"FIRSTMILE_RECONCILE_FOR": "1 minute"}
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, directory: Path, *worker_options: str) -> AsyncIterator[Rig]:
-        """Everything up; everything down at the end, whatever happened."""
+    async def running(
+        cls,
+        directory: Path,
+        *worker_options: str,
+        worker: Sequence[str | Path] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Rig]:
+        """Everything up; everything down at the end, whatever happened.
+
+        `worker` is another command than `firstmile worker`; `settings` are of workers alone.
+        """
         rig = cls(directory)
-        rig.worker_options = worker_options
+        rig.worker = (*(worker or rig.worker), *worker_options)
+        rig.worker_settings |= settings or {}
         try:
             await schema.upgrade(rig.place.database_url)
             for name in ("temporal", "sendgrid", "provisioning", "worker"):
@@ -85,10 +96,9 @@ class Rig:
         if name == "temporal":
             command = stack.temporal_command(place)
         elif name == "worker":
-            command = [_BIN / "firstmile", "worker", *self.worker_options]
-            environ = place.settings(
-                FIRSTMILE_WORKER_METRICS_PORT=str(ports.worker_metrics), FIRSTMILE_RECONCILE_FOR="1 minute"
-            )
+            command = [*self.worker]
+            metrics = str(ports.worker_metrics)
+            environ = place.settings(FIRSTMILE_WORKER_METRICS_PORT=metrics, **self.worker_settings)
             probe = f"{address(ports.worker_metrics)}/metrics"
         else:
             port = ports.inbox if name == "sendgrid" else ports.systems
@@ -173,6 +183,10 @@ class Rig:
         """How often each message came, by its key: the stand-in's own record."""
         found = await self._http.get(f"{self.place.inbox}/_standin/messages")
         return Counter(found.json()["sent"])
+
+    async def fault(self, **fault: Any) -> None:
+        """Have the stand-in for SendGrid fail (`standins.faults`)."""
+        (await self._http.post(f"{self.place.inbox}/_standin/faults", json=fault)).raise_for_status()
 
     async def messages_sent(self) -> int:
         """How many messages the stand-in has."""

@@ -24,18 +24,29 @@ Ask = Callable[..., EffectRequest]
 
 BASE = """{% set light = brand.colours %}
 <!doctype html>
-<html lang="{{ language }}"><head><title>{{ self.heading() }}</title><style>
+<html lang="{{ language }}"><head><title>{{ self.heading() }}</title><meta name="color-scheme" content="light dark"><style>
 .inside p { color: {{ light.ink }}; }
 .button a { padding: 3px; }
 @media (prefers-color-scheme: dark) { .inside p { color: #fff !important; } }
-</style></head><body><div class="inside"><h1>{% block heading %}{% endblock %}</h1>
+</style></head><body><div style="display: none">What comes next</div><div class="inside"><h1>{% block heading %}{% endblock %}</h1>
 {% block content %}{% endblock %}
-<p><a href="{{ links.preferences }}">Preferences</a></p></div></body></html>
+<p><a href="{{ links.preferences }}">Preferences</a> {{ brand.address }}</p></div></body></html>
+"""
+BASE_TEXT = """{% block content %}{% endblock %}
+
+Preferences: {{ links.preferences }}
+{{ brand.address }}
 """
 FILES = {
     "_layout/base.html.j2": BASE,
+    "_layout/base.txt.j2": BASE_TEXT,
     "_layout/brand.json": json.dumps(
-        {"name": "Acme", "reply_to": "hello@acme.example", "colours": {"ink": "#123456"}}
+        {
+            "name": "Acme",
+            "reply_to": "hello@acme.example",
+            "address": "1 Acme Street, Acton",
+            "colours": {"ink": "#123456"},
+        }
     ),
     "_layout/sessions.json": json.dumps(
         {
@@ -52,7 +63,8 @@ FILES = {
 {% block heading %}Welcome{% endblock %}
 {% block content %}<p>Hello {{ customer.first_name }}</p>{% endblock %}
 """,
-    "welcome/body.txt.j2": "Hello {{ customer.first_name }}\n",
+    "welcome/body.txt.j2": '{% extends "_layout/base.txt.j2" %}'
+    "{% block content %}Hello {{ customer.first_name }}{% endblock %}",
     "welcome/sample.json": json.dumps(
         {
             "customer": {"name": "Ann Lee", "email": "ann@example.com"},
@@ -64,7 +76,8 @@ FILES = {
 {% block heading %}{{ session.title }}{% endblock %}
 {% block content %}<p>{{ session.starts|datetime }}</p>{% endblock %}
 """,
-    "intro/body.txt.j2": "{{ session.starts|datetime }} {{ session.url }}",
+    "intro/body.txt.j2": '{% extends "_layout/base.txt.j2" %}'
+    "{% block content %}{{ session.starts|datetime }} {{ session.url }}{% endblock %}",
     "intro/sample.json": json.dumps(
         {
             "session": {

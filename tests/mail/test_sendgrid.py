@@ -7,8 +7,10 @@ import logging
 import socket
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 from urllib.error import URLError
 
@@ -16,8 +18,10 @@ import pytest
 
 from firstmile.mail.errors import OutcomeUnknown, Rejected, TransportError, TryLater
 from firstmile.mail.message import Address, Attachment, Message
-from firstmile.mail.sendgrid_transport import FAILURES, STATUSES, SendGrid, body_of
+from firstmile.mail.sendgrid_body import body_of
+from firstmile.mail.sendgrid_transport import FAILURES, STATUSES, SendGrid
 from firstmile.mail.transport import Absent, Found, Trace, Unknown
+from firstmile.setting_values import EU_HOST
 from tests.mail.building import SetClock, Standin
 from tests.mail.test_message import message
 
@@ -149,13 +153,118 @@ def test_every_row_of_the_networks_failures(
     assert words in while_connecting.reason
 
 
-def test_an_answer_that_is_not_202_is_unknown(
-    transport: SendGrid, sendgrid: Standin, monkeypatch: Any
+def answering(*answers: bytes) -> AbstractContextManager[str]:
+    """A server that gives these answers, one for each connection, whatever it is asked; its address."""
+
+    @contextmanager
+    def served() -> Iterator[str]:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+
+            def answer() -> None:
+                for one in answers:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(one)
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+            thread.join()
+
+    return served()
+
+
+def http_answer(status: int, body: str = "", **headers: str) -> bytes:
+    head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} x\r\nContent-Length: {len(body)}\r\n{head}\r\n{body}".encode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "90"}, 90),
+        ({"Retry-After": "999999"}, 3600),
+        ({"Retry-After": "-5"}, 1),
+        ({"Retry-After": "soon"}, 60),
+        ({"Retry-After": "30", "X-RateLimit-Reset": "{in 120}"}, 120),
+        ({"X-RateLimit-Reset": "nan"}, 60),
+    ],
+)
+def test_whichever_header_says_how_long_is_obeyed(
+    headers: dict[str, str], seconds: float, now: SetClock
 ) -> None:
-    sandbox = body_of(message()) | {"mail_settings": {"sandbox_mode": {"enable": True}}}
-    monkeypatch.setattr("firstmile.mail.sendgrid_transport.body_of", lambda _: sandbox)
-    with pytest.raises(OutcomeUnknown, match="200 instead of 202"):
-        transport.send(message())
+    headers = {
+        name: value.replace("{in 120}", f"{now().timestamp() + 120:.0f}") for name, value in headers.items()
+    }
+    with (
+        answering(http_answer(429, **headers)) as host,
+        pytest.raises(TryLater) as caught,
+    ):
+        SendGrid("SG.x", host=host, now=now).send(message())
+    assert abs((caught.value.until - now()).total_seconds() - seconds) < 1
+
+
+def test_retry_after_may_be_a_date(now: SetClock) -> None:
+    date = format_datetime(now() + timedelta(seconds=100), usegmt=True)
+    with answering(http_answer(429, Retry_After=date)) as host, pytest.raises(TryLater) as caught:
+        SendGrid("SG.x", host=host, now=now).send(message())
+    assert 98 < (caught.value.until - now()).total_seconds() <= 100
+
+
+def test_an_answer_that_is_not_202_is_unknown() -> None:
+    with answering(http_answer(200)) as host, pytest.raises(OutcomeUnknown, match="200 instead of 202"):
+        SendGrid("SG.x", host=host).send(message())
+
+
+# ---- the sandbox ----
+
+
+def test_what_goes_into_the_sandbox_is_accepted_and_reaches_nobody(sendgrid: Standin) -> None:
+    sandbox = SendGrid("SG.test", host=sendgrid.url, sandbox=True)
+    assert sandbox.send(message()).provider_id is None
+    assert not sandbox.reaches_people
+    assert sendgrid.sent("k") == 0
+
+
+def test_the_sandbox_of_the_real_sendgrid_reaches_nobody_either() -> None:
+    assert not SendGrid("SG.x", sandbox=True).reaches_people
+
+
+# ---- asking what the key may do ----
+
+
+def test_a_key_that_may_send_is_fine() -> None:
+    with answering(http_answer(200, '{"scopes": ["alerts.read", "mail.send"]}')) as host:
+        SendGrid("SG.x", host=host).check()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (http_answer(401, '{"errors": []}'), f"refused the API key .401.: .* or belongs to {EU_HOST}"),
+        (http_answer(403, '{"errors": []}'), "refused the API key .403."),
+        (http_answer(200, '{"scopes": ["alerts.read"]}'), "give it the permission mail.send"),
+    ],
+)
+def test_a_key_that_may_not_send_is_told_of(answer: bytes, words: str) -> None:
+    with answering(answer) as host, pytest.raises(Rejected, match=words) as caught:
+        SendGrid("SG.hush", host=host).check()
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(http_answer(status, "no") for status in (400, 404, 429, 500)),
+        *(http_answer(200, body) for body in ("", "[]", '{"scopes": "all"}')),
+        b"",
+    ],
+)
+def test_an_answer_that_proves_nothing_about_the_key_is_no_reason_to_stop(answer: bytes) -> None:
+    with answering(answer) as host, pytest.raises(TransportError) as caught:
+        SendGrid("SG.x", host=host).check()
+    assert not isinstance(caught.value, Rejected)
 
 
 # ---- what must not be told ----
@@ -200,7 +309,15 @@ def test_the_key_is_never_logged(
         ({"api_key": "SG.secret\n"}, "contains a blank"),
         ({"host": "api.sendgrid.com"}, "host must be like https://api.sendgrid.com"),
         ({"host": "https://api.sendgrid.com/v3"}, "without a path"),
-        ({"host": "http://api.sendgrid.com"}, "https only"),
+        (
+            {"host": "http://api.sendgrid.com"},
+            "SendGrid is at https://api.sendgrid.com, or at https://api.eu",
+        ),
+        (
+            {"host": "https://eu.sendgrid.com"},
+            "SendGrid is at https://api.sendgrid.com, or at https://api.eu",
+        ),
+        ({"host": "http://proxy.example"}, "https only"),
         ({"timeout": 0}, "between 0 and 60"),
         ({"timeout": 600}, "between 0 and 60"),
     ],

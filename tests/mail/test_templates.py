@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from firstmile import paths
-from firstmile.mail.checks import check_templates
 from firstmile.mail.context import first_name, sample_context
 from firstmile.mail.errors import TemplateError
 from firstmile.mail.templates import Templates
@@ -37,7 +35,7 @@ def html(content: str) -> str:
 def context(**sample: Any) -> dict[str, Any]:
     customer = {"name": "Ann Lee", "email": "ann@example.com", "locale": "en", "timezone": "Europe/Berlin"}
     links = {"preferences": "https://acme.example/u"}
-    brand = {"name": "Acme", "colours": {"ink": "#123456"}}
+    brand = {"name": "Acme", "address": "1 Acme Street, Acton", "colours": {"ink": "#123456"}}
     return sample_context({"customer": customer, "links": links} | sample, brand)
 
 
@@ -226,30 +224,3 @@ def test_dates_read_in_the_language_of_the_message_and_the_zone_of_the_customer(
 )
 def test_the_word_to_greet_with(name: str | None, first: str | None) -> None:
     assert first_name(name) == first
-
-
-def test_check_finds_nothing_wrong_with_what_ships() -> None:
-    assert check_templates(paths.templates()) == []
-
-
-def test_check_names_every_template_that_is_wrong(tmp_path: Path) -> None:
-    files = {
-        "welcome/sample.json": '{"customer": {"name": "Ann"}}',
-        "intro/body.html.j2": "<html><body><img src=x><a href='http://a.example'>a</a></body></html>",
-        "intro/sample.json": '{"sesion": {}}',
-        "third/subject.txt.j2": "x",
-    }
-    problems = "\n".join(map(str, check_templates(write_files(tmp_path, FILES | files))))
-    assert "templates/_layout/base.html.j2:9: links.preferences is missing" in problems
-    assert "templates/intro/sample.json: 'sesion' is not among" in problems
-    assert "templates/third/body.txt.j2: the file is missing" in problems
-
-
-def test_check_lints_the_page(tmp_path: Path) -> None:
-    files = {"welcome/body.html.j2": "<html><body><img src=x><a href='http://a.example'>a</a></body></html>"}
-    problems = check_templates(write_files(tmp_path, FILES | files))
-    assert [str(problem) for problem in problems] == [
-        "templates/welcome/body.html.j2: <html> has no lang",
-        "templates/welcome/body.html.j2: an <img> has no alt text",
-        "templates/welcome/body.html.j2: a link does not begin with https://: 'http://a.example'",
-    ]

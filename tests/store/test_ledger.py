@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from firstmile.store import ledger, profiles, suppressions
 from firstmile.store.database import Database, Reading, Writing
 from firstmile.store.gate import Question
 from firstmile.store.ledger import Began, Fate, Message, NewMessage
 from firstmile.store.profiles import Consent, Profile
-from firstmile.store.tables import tallies
+from firstmile.store.tables import messages, tallies
 
 NOW = datetime(2026, 3, 6, 3, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
@@ -190,13 +190,31 @@ async def test_a_skip_is_final(db: Database) -> None:
         await suppressions.lift(tx, "ann@example.com", "bounced")
         second = await begin(tx, "b")
 
-    assert (
-        (first.outcome, first.reason) == (second.outcome, second.reason) == ("skipped", "suppressed: bounced")
+    assert (first.outcome, first.reason) == ("skipped", "suppressed: bounced")
+    assert (second.outcome, second.message.verdict, second.message.reason) == (
+        "taken",
+        "skipped",
+        "suppressed: bounced",
     )
     async with db.reading() as reading:
         assert await counted(reading) == {"skipped": 1}
         statement = select(tallies.c.labels, tallies.c.value).where(tallies.c.metric == "suppressed_total")
         assert [tuple(row) for row in await reading.all(statement)] == [('{"reason":"bounced"}', 1)]
+
+
+async def test_what_must_not_go_out_is_skipped_without_asking_the_gate(db: Database) -> None:
+    async with db.writing() as tx:
+        await prepared(tx)
+        first = await ledger.skip(tx, "k", now=NOW, reason="not on the allow-list")
+        again = await ledger.skip(tx, "k", now=LATER, reason="another reason")
+        began = await begin(tx, "a")
+
+    assert first is not None
+    assert (first.state, first.verdict, first.reason) == ("prepared", "skipped", "not on the allow-list")
+    assert again is None
+    assert began.outcome == "taken"
+    async with db.reading() as reading:
+        assert await counted(reading) == {"skipped": 1}
 
 
 async def test_given_up_is_the_last_word_until_a_fate_says_otherwise(db: Database) -> None:
@@ -298,3 +316,85 @@ async def test_bodies_are_dropped_only_where_they_have_served(db: Database) -> N
         assert await ledger.drop_bodies(tx, LATER) == 2
         assert await ledger.frozen_body(tx, "unknown") == BODY
         assert await ledger.frozen_body(tx, "accepted") is None
+
+
+# ---- the messages of one effect ----
+
+
+def one_of(effect: str, place: int, key: str | None = None) -> NewMessage:
+    return NewMessage(
+        key or f"{effect}-{place}",
+        "c-1",
+        1,
+        "team",
+        "hello",
+        "run",
+        "welcome",
+        "lifecycle",
+        f"{place}@example.com",
+        effect,
+        place,
+        "tips",
+    )
+
+
+async def test_the_messages_of_an_effect_are_found_by_it_in_their_places(db: Database) -> None:
+    async with db.writing() as tx:
+        for place in (2, 0, 1):
+            await ledger.prepare(tx, one_of("e", place, "e" if place == 0 else None), NOW)
+        await ledger.prepare(tx, one_of("other", 0), NOW)
+        found = await ledger.of_effect(tx, "e")
+
+    assert [(one.key, one.place, one.topic) for one in found] == [
+        ("e", 0, "tips"),
+        ("e-1", 1, "tips"),
+        ("e-2", 2, "tips"),
+    ]
+
+
+async def test_a_message_of_a_version_that_knew_no_effects_is_found_by_its_key(db: Database) -> None:
+    async with db.writing() as tx:
+        await prepared(tx)
+        await tx.execute(update(messages).values(effect=None, place=None))
+        assert [one.key for one in await ledger.of_effect(tx, "k")] == ["k"]
+
+
+async def test_only_what_was_never_begun_can_be_forgotten(db: Database) -> None:
+    async with db.writing() as tx:
+        for key in ("waiting", "on hold", "skipped", "sent", "sent and put back"):
+            await prepared(tx, key)
+        await tx.execute(update(messages).where(messages.c.key == "on hold").values(verdict="deferred"))
+        await ledger.skip(tx, "skipped", now=NOW, reason="no")
+        await begin(tx, "a", key="sent")
+        await begin(tx, "a", key="sent and put back")
+        await ledger.release(tx, "sent and put back", "a", now=NOW, reason="429")
+        rows = await ledger.of(tx, "c-1", 1)
+        await ledger.forget(tx, [row.key for row in rows])
+        left = await ledger.of(tx, "c-1", 1)
+
+    assert {row.key for row in left} == {row.key for row in rows if row.begun}
+    assert {row.key for row in left} == {"skipped", "sent", "sent and put back"}
+
+
+# ---- when it was accepted ----
+
+
+@pytest.mark.parametrize("how", ["by us", "by reconciliation", "by a fate"])
+async def test_when_it_was_accepted_is_said_once(db: Database, how: str) -> None:
+    at = NOW + timedelta(seconds=5)
+    async with db.writing() as tx:
+        await prepared(tx)
+        await begin(tx, "a")
+        if how == "by us":
+            await ledger.accept(tx, "k", "a", now=at)
+        elif how == "by reconciliation":
+            await ledger.mark_unknown(tx, "k", "a", now=NOW, reason="time-out")
+            await ledger.prove_accepted(tx, "k", now=at, decision="in the log")
+        else:
+            await ledger.record_fate(tx, "k", "processed", at=at, now=LATER)
+        await ledger.record_fate(tx, "k", "delivered", at=LATER, now=LATER)
+        await ledger.record_fate(tx, "k", "bounced", at=NOW, now=LATER)
+        message = await ledger.get(tx, "k")
+
+    assert message is not None
+    assert (message.fate, message.accepted_at) == ("bounced", at)

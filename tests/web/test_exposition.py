@@ -20,6 +20,7 @@ LABELS = {
     "firstmile_commands_total": {"command", "outcome"},
     "firstmile_events_total": {"outcome"},
     "firstmile_suppressed_total": {"reason"},
+    "firstmile_webhook_requests_total": {"provider", "outcome"},
     "firstmile_customers": {"segment", "status"},
     "firstmile_hold": {"scope"},
 }

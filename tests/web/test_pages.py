@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from firstmile.links import Links
 from firstmile.service import Service
-from firstmile.store import parked, responses, suppressions
+from firstmile.store import parked, responses
 from firstmile.web import texts
 from tests.doorway import SIGN_UP, Nowhere, database_of
-
-
-class Elements(HTMLParser):
-    """Every element of a page with its attributes, and its words."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
-
-    def all(self, tag: str, **attributes: str) -> list[dict[str, str | None]]:
-        return [
-            found
-            for name, found in self.elements
-            if name == tag and all(found.get(key) == value for key, value in attributes.items())
-        ]
+from tests.web.elements import Elements, path
 
 
 @pytest.fixture(autouse=True)
 async def _customer(service: Service) -> None:
     await service.enrol(SIGN_UP)
     await service.enrol(SIGN_UP | {"id": "c-2", "locale": "en-GB"})
-
-
-def path(url: str) -> str:
-    parts = urlsplit(url)
-    return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 @pytest.fixture
@@ -196,43 +167,6 @@ async def test_a_check_in_without_an_answer_asks_for_one(client: httpx.AsyncClie
     assert texts.ENGLISH["missing.answer"] in answer.text
 
 
-# ---- preferences -----------------------------------------------------------------------------------------
-
-
-async def stopped(service: Service) -> bool:
-    async with database_of(service).reading() as db:
-        return bool(await suppressions.of(db, "jonas@weber.example"))
-
-
-async def test_a_customer_looks_stops_and_goes_on(
-    client: httpx.AsyncClient, service: Service, links: Links
-) -> None:
-    page = path(links.preferences_url("c-2", 1))
-    assert texts.ENGLISH["preferences.stop"] in (await client.get(page)).text
-    assert not await stopped(service)
-
-    done = await client.post(page, data={"choice": "stop"})
-    assert texts.ENGLISH["preferences.done.stop"] in done.text
-    assert await stopped(service)
-    assert texts.ENGLISH["preferences.resume"] in (await client.get(page)).text
-
-    await client.post(page, data={"choice": "resume"})
-    assert not await stopped(service)
-
-
-@pytest.mark.parametrize(
-    "form",
-    [{"data": {"List-Unsubscribe": "One-Click"}}, {"files": {"List-Unsubscribe": (None, "One-Click")}}],
-)
-async def test_one_click_of_a_mail_program_stops(
-    client: httpx.AsyncClient, service: Service, links: Links, form: dict[str, Any]
-) -> None:
-    answer = await client.post(path(links.preferences_url("c-2", 1)), **form)
-
-    assert answer.status_code == 200
-    assert await stopped(service)
-
-
 # ---- every page ------------------------------------------------------------------------------------------
 
 
@@ -329,6 +263,14 @@ async def test_a_question_that_is_no_longer_asked_says_so(client: httpx.AsyncCli
 
 
 async def test_a_form_that_is_too_large_is_refused(client: httpx.AsyncClient, survey: str) -> None:
-    answer = await client.post(survey, data={"score": "1", "comment": "x" * 100_000})
+    async def without_a_length() -> AsyncIterator[bytes]:
+        yield b"score=1&comment="
+        for _ in range(100):
+            yield b"x" * 1_000
 
-    assert answer.status_code == 413
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for answer in (
+        await client.post(survey, data={"score": "1", "comment": "x" * 100_000}),
+        await client.post(survey, content=without_a_length(), headers=form),
+    ):
+        assert answer.status_code == 413

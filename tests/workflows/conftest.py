@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
 from activities import signatures
 from firstmile import search_attributes
+from firstmile.cli.workers import working
 from firstmile.contracts import EffectOutcome, EffectRequest, Records, Start
 from firstmile.journey.journal import Entry, View
-from workflows.onboarding import Onboarding
 
 
 @dataclass
@@ -123,13 +124,9 @@ async def add_search_attributes(client: Client) -> None:
     )
 
 
-def worker(client: Client, world: World, queue: str, **options: Any) -> Worker:
-    """A worker for the world's activities."""
-    return Worker(
-        client,
-        task_queue=queue,
-        workflows=[Onboarding],
-        activities=world.activities(),
-        workflow_runner=UnsandboxedWorkflowRunner(),
-        **options,
-    )
+def worker(
+    client: Client, world: World, queue: str, **options: Any
+) -> AbstractAsyncContextManager[list[Worker]]:
+    """Workers for the world's activities."""
+    activities = world.activities()
+    return working(client, queue, journeys=activities, messages=activities, **options)
