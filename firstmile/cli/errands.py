@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from rich.console import Console
 
     from firstmile.journey.instants import Instant
@@ -86,6 +88,23 @@ def instant(text: str | None, option: str = "--until") -> Instant | None:
         return parse_instant(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def length(text: str | None, option: str) -> timedelta | None:
+    """The length of time that an option names, a day being 24 hours; leaves with 2 if it is none."""
+    from datetime import timedelta
+
+    from firstmile.journey.durations import DurationError, parse_duration
+
+    if text is None:
+        return None
+    try:
+        found = parse_duration(text)
+    except DurationError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+    if found.business:
+        raise typer.BadParameter("business days mean nothing here: write days or hours", param_hint=option)
+    return timedelta(days=found.days, microseconds=found.elapsed)
 
 
 def console() -> Console:

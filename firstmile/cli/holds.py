@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstmile.cli.errands import call, instant, operator, print_json, say
+from firstmile.cli.errands import call, instant, length, operator, print_json, say
 
 if TYPE_CHECKING:
     from firstmile.store.holds import Hold
@@ -34,6 +34,14 @@ def hold(
     reason: Annotated[str | None, typer.Option(help="Why.")] = None,
     until: Annotated[str | None, typer.Option(metavar="INSTANT", help="Release it by itself then.")] = None,
     release: Annotated[bool, typer.Option("--release", help="Let messages go out again.")] = False,
+    ramp: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH",
+            help="With --release: within how long what waited comes back; default: 30 minutes for everything, "
+            "15 for a segment or a template, at once for a customer.",
+        ),
+    ] = None,
     actor: Annotated[str | None, typer.Option(help="Who holds; default: this machine's user.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -47,7 +55,8 @@ def hold(
     scope = scope or "everything"
     who = actor or operator()
     if release:
-        released = call(lambda service: service.release(scope, value, actor=who, reason=reason))
+        within = length(ramp, "--ramp")
+        released = call(lambda service: service.release(scope, value, actor=who, reason=reason, ramp=within))
         say(as_json, {"released": released}, f"{released} released" if released else "nothing was held")
         return
     ends = instant(until)

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstmile.cli.errands import call, console, instant, operator, print_json, say
+from firstmile.cli.errands import call, console, instant, length, operator, print_json, say
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from firstmile.callers import Caller
     from firstmile.store.keys import Key
 
@@ -41,11 +39,11 @@ def create(
     """Make a key and print it: nothing can show it again."""
     from firstmile.service.keys import key_as_json
 
-    length = _length(expires_in, "--expires-in")
+    within = length(expires_in, "--expires-in")
 
     async def errand(service: Any) -> tuple[Key, str]:
         found: tuple[Key, str] = await service.keys.create(
-            name, by=_by(actor), role=role, scopes=scope or (), expires_in=length
+            name, by=_by(actor), role=role, scopes=scope or (), expires_in=within
         )
         return found
 
@@ -91,9 +89,9 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Give a key another secret and print it; the former one opens for a while."""
-    length = _length(grace, "--grace")
+    within = length(grace, "--grace")
     token = call(
-        lambda service: service.keys.rotate(id, by=_by(actor), **({"grace": length} if length else {}))
+        lambda service: service.keys.rotate(id, by=_by(actor), **({"grace": within} if within else {}))
     )
     say(as_json, {"id": id, "token": token}, token)
 
@@ -170,19 +168,3 @@ def _by(actor: str | None) -> Caller:
     from firstmile.callers import Caller
 
     return Caller(actor or operator())
-
-
-def _length(text: str | None, option: str) -> timedelta | None:
-    from datetime import timedelta
-
-    from firstmile.journey.durations import DurationError, parse_duration
-
-    if text is None:
-        return None
-    try:
-        found = parse_duration(text)
-    except DurationError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
-    if found.business:
-        raise typer.BadParameter("business days mean nothing here: write days or hours", param_hint=option)
-    return timedelta(days=found.days, microseconds=found.elapsed)

@@ -233,7 +233,7 @@ class _Effect:
         """The message for somebody, as the profile and the template have it now."""
         who, profile = place.addressee, self._known.profile
         address = who.address
-        question = self._question(who.email, valid=address is not None)
+        question = self._question(place.key, who.email, valid=address is not None)
         new = self._row(place.key, place.number, question)
         if profile is None or address is None:
             return Draft(new, question, None)
@@ -249,7 +249,7 @@ class _Effect:
             # Frozen when other rules held: it must not go out as it is, nor be changed after it was frozen.
             self._parts[row.key] = Settled("failed", outcomes.told(row, RULES_CHANGED))
             return
-        question = self._question(row.recipient)
+        question = self._question(row.key, row.recipient)
         new = self._row(row.key, row.place or 0, question)
         self._drafts[row.key] = Draft(new, question, message, again=True)
 
@@ -258,7 +258,7 @@ class _Effect:
             message, speed=self.request.clock.speed, reaches_people=self.transport.reaches_people
         )
 
-    def _question(self, address: str | None, *, valid: bool = True) -> gate.Question:
+    def _question(self, key: str, address: str | None, *, valid: bool = True) -> gate.Question:
         request, of_class = self.request, message_class(self.request)
         closes = request.not_after
         return gate.Question(
@@ -270,6 +270,7 @@ class _Effect:
             valid=valid,
             not_after=None if closes is None else to_datetime(request.clock.real(closes)),
             topic=topic_of(request.kind, of_class),
+            key=key,
         )
 
     def _row(self, key: str, place: int, question: gate.Question) -> ledger.NewMessage:

@@ -118,9 +118,17 @@ class Service:
         """Let messages wait, with Temporal or without."""
         return await self._holding.hold(scope, value, reason=reason, actor=actor, until=until)
 
-    async def release(self, scope: str, value: str | None, *, actor: str, reason: str | None = None) -> int:
-        """Let messages go out again. Returns how many holds were released."""
-        return await self._holding.release(scope, value, actor=actor, reason=reason)
+    async def release(
+        self,
+        scope: str,
+        value: str | None,
+        *,
+        actor: str,
+        reason: str | None = None,
+        ramp: timedelta | None = None,
+    ) -> int:
+        """Let messages go out again, by and by (see `Holding.release`)."""
+        return await self._holding.release(scope, value, actor=actor, reason=reason, ramp=ramp)
 
     async def holds(self) -> list[Hold]:
         """The holds in force."""

@@ -5,8 +5,8 @@ None of it needs Temporal: messages can be stopped while it is away.
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, get_args
+from datetime import datetime, timedelta
+from typing import Any, Final, get_args
 
 from firstmile.errors import CommandMalformed, Flaw
 from firstmile.journey.instants import format_instant, from_datetime
@@ -17,6 +17,15 @@ from firstmile.store import audit, holds, owners
 from firstmile.store.audit import Deed
 from firstmile.store.holds import Hold, Scope
 from firstmile.store.owners import Member, Person
+
+RAMPS: Final[dict[Scope, timedelta]] = {
+    "everything": timedelta(minutes=30),
+    "segment": timedelta(minutes=15),
+    "template": timedelta(minutes=15),
+    "customer": timedelta(),
+}
+"""Within how long messages come back after a release, unless told otherwise."""
+LONGEST_RAMP: Final = timedelta(days=1)
 
 
 class Holding:
@@ -40,11 +49,24 @@ class Holding:
             await audit.record(tx, self._deed("hold", actor, scope, value, reason))
             return held
 
-    async def release(self, scope: str, value: str | None, *, actor: str, reason: str | None = None) -> int:
-        """Let messages go out again. Returns how many holds were released."""
+    async def release(
+        self,
+        scope: str,
+        value: str | None,
+        *,
+        actor: str,
+        reason: str | None = None,
+        ramp: timedelta | None = None,
+    ) -> int:
+        """Let messages go out again, each at a moment of its own within `ramp` (`RAMPS` where none is given);
+        transactional ones at once. Returns how many holds were released."""
         place = _scope(scope, value)
+        if ramp is None:
+            ramp = RAMPS[place]
+        elif not timedelta() <= ramp <= LONGEST_RAMP:
+            raise CommandMalformed([Flaw("ramp", "a length of time of at most a day was expected")])
         async with self._premises.writing() as tx:
-            released = await holds.release(tx, place, value, actor=actor, now=self._premises.now())
+            released = await holds.release(tx, place, value, actor=actor, now=self._premises.now(), ramp=ramp)
             if released:
                 await audit.record(tx, self._deed("release", actor, scope, value, reason))
             return released

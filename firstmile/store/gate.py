@@ -3,7 +3,8 @@
 The first of these that applies is the verdict:
 
 1. A hold on the customer, the segment, the template or everything: put off. It comes first: what is skipped
-   for good is decided when the hold is over.
+   for good is decided when the hold is over. So is, for a while after a release, what is not transactional
+   and whose moment to come back lies ahead (`holds.comes_back`).
 2. The window has closed: put off.
 3. The customer has no address, or one that cannot be one: skipped.
 4. The address is suppressed for a reason that stops this class (`suppressions.STOPS`): skipped.
@@ -53,7 +54,7 @@ class Question:
 
     `address` is None if the customer has none; `valid` says whether it can be an address at all. `not_after`
     is the end of the window, as the clock on the wall has it. `topic` is what the address may have opted out
-    of (`suppressions.topic_of`).
+    of (`suppressions.topic_of`), `key` the message's own.
     """
 
     subject: str
@@ -64,6 +65,7 @@ class Question:
     valid: bool = True
     not_after: datetime | None = None
     topic: Topic | None = None
+    key: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -85,6 +87,7 @@ OPEN = Verdict("open")
 async def ask(db: Reading, question: Question, now: datetime) -> Verdict:
     """The verdict at `now`: one statement."""
     facts: dict[str, list[tuple[str, datetime | None]]] = {name: [] for name in _FACTS}
+    back = now
     parameters = {
         "now": now,
         "segment": question.segment,
@@ -94,11 +97,16 @@ async def ask(db: Reading, question: Question, now: datetime) -> Verdict:
         "address_key": None if question.address is None else address_key(question.address),
     }
     for row in await db.all(_facts(question.message_class), parameters):
-        facts[row.what].append((row.detail, row.until))
+        if row.what == "ramp":
+            back = max(back, holds.comes_back(question.key, row.since, row.until))
+        else:
+            facts[row.what].append((row.detail, row.until))
     if facts["hold"]:
         ends = [until for _, until in facts["hold"] if until is not None]
         until = max(ends) if len(ends) == len(facts["hold"]) else None
         return Verdict("deferred", f"on hold: {facts['hold'][0][0]}", until)
+    if back > now:
+        return Verdict("deferred", "messages come back by and by after a hold", back)
     if question.not_after is not None and now > question.not_after:
         return Verdict("deferred", "its window has closed")
     if question.address is None:
@@ -123,29 +131,35 @@ def _skipped(reason: str, cause: Cause) -> Verdict:
 
 
 @cache
-def _facts(message_class: MessageClass) -> CompoundSelect[str, str, datetime]:
+def _facts(message_class: MessageClass) -> CompoundSelect[str, str, datetime, datetime]:
     """Holds in force, reasons that stop this class at this address, the topic if the address has opted out of
     it, and what was agreed to: `yes` or `no`."""
     of, never = hold_rows.c, sql_cast(null(), Moment)
-    held = select(literal("hold").label("what"), of.reason.label("detail"), of.until.label("until")).where(
-        holds.in_force(bindparam("now", type_=Moment)),
-        or_(
-            of.scope == "everything",
-            and_(of.scope == "segment", of.value == bindparam("segment")),
-            and_(of.scope == "template", of.value == bindparam("template")),
-            and_(of.scope == "customer", of.value == bindparam("subject")),
-        ),
+    here = or_(
+        of.scope == "everything",
+        and_(of.scope == "segment", of.value == bindparam("segment")),
+        and_(of.scope == "template", of.value == bindparam("template")),
+        and_(of.scope == "customer", of.value == bindparam("subject")),
+    )
+    held = select(
+        literal("hold").label("what"),
+        of.reason.label("detail"),
+        of.until.label("until"),
+        never.label("since"),
+    ).where(holds.in_force(bindparam("now", type_=Moment)), here)
+    ramp = select(literal("ramp"), of.reason, of.ramp_until, of.released_at).where(
+        of.ramp_until > bindparam("now", type_=Moment), here
     )
     row = suppression_rows.c
-    stopped = select(literal("suppression"), row.reason, never).where(
+    stopped = select(literal("suppression"), row.reason, never, never).where(
         row.address_key == bindparam("address_key"),
         row.reason.in_([reason for reason, classes in STOPS.items() if message_class in classes]),
     )
     if message_class == "transactional":
         return union_all(held, stopped)
-    out = select(literal("opt_out"), opt_outs.c.topic, never).where(
+    out = select(literal("opt_out"), opt_outs.c.topic, never, never).where(
         opt_outs.c.address_key == bindparam("address_key"), opt_outs.c.topic == bindparam("topic")
     )
     agreed = sql_cast(case((profiles.c[f"consent_{message_class}"], "yes"), else_="no"), FreeText)
-    asked = select(literal("consent"), agreed, never).where(profiles.c.subject == bindparam("subject"))
-    return union_all(held, stopped, out, asked)
+    asked = select(literal("consent"), agreed, never, never).where(profiles.c.subject == bindparam("subject"))
+    return union_all(held, ramp, stopped, out, asked)

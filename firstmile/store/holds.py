@@ -1,9 +1,14 @@
-"""Holds: operators' word that messages wait. Over everything, a segment, a template, or one customer."""
+"""Holds: operators' word that messages wait. Over everything, a segment, a template, or one customer.
+
+What waited comes back by and by after a release, until `ramp_until`, each message at a moment of its own: a
+provider that was held for a day is not handed a day's messages in a second.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
 
 from sqlalchemy import BindParameter, ColumnElement, and_, func, or_, select, update
@@ -31,6 +36,7 @@ class Hold:
     until: datetime | None
     released_at: datetime | None = None
     released_by: str | None = None
+    ramp_until: datetime | None = None
 
 
 async def place(
@@ -54,10 +60,22 @@ async def place(
     return _hold(row)
 
 
-async def release(tx: Writing, scope: Scope, value: str | None, *, actor: str, now: datetime) -> int:
-    """Release what is held there. Returns how many holds that were."""
+async def release(
+    tx: Writing,
+    scope: Scope,
+    value: str | None,
+    *,
+    actor: str,
+    now: datetime,
+    ramp: timedelta = timedelta(),
+) -> int:
+    """Release what is held there; messages come back within `ramp`. Returns how many holds that were."""
     there = and_(holds.c.scope == scope, holds.c.value == value, holds.c.released_at.is_(None))
-    statement = update(holds).where(there).values(released_at=now, released_by=actor)
+    statement = (
+        update(holds)
+        .where(there)
+        .values(released_at=now, released_by=actor, ramp_until=now + ramp if ramp else None)
+    )
     return (await tx.execute(statement)).rowcount
 
 
@@ -75,6 +93,12 @@ async def counts(db: Reading, now: datetime) -> dict[str, int]:
 def in_force(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """The condition on a row of `holds` that it holds at `now`."""
     return and_(holds.c.released_at.is_(None), or_(holds.c.until.is_(None), holds.c.until > now))
+
+
+def comes_back(key: str, released_at: datetime, ramp_until: datetime) -> datetime:
+    """When a message may go out after a release: always the same moment for the same key."""
+    share = int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) / 2**32
+    return released_at + (ramp_until - released_at) * share
 
 
 def _hold(row: AnyRow) -> Hold:

@@ -296,7 +296,9 @@ holds: Final = Table(
     Column("until", Moment),
     Column("released_at", Moment),
     Column("released_by", FreeText),
+    Column("ramp_until", Moment),
 )
+partial_index("ix_holds_ramp", holds.c.ramp_until, where=holds.c.ramp_until.is_not(None))
 partial_index("ix_holds_active", holds.c.scope, holds.c.value, where=holds.c.released_at.is_(None))
 
 # ---- people's part ---------------------------------------------------------------------------------------

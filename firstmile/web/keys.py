@@ -91,16 +91,17 @@ def router(service: Service, door: Door) -> APIRouter:
 
     @found.post("/holds/release", dependencies=operate, **schemas.RELEASE)
     async def release(request: Request) -> Response:
-        """Let messages go out again."""
+        """Let messages go out again, by and by: each at a moment of its own within `ramp`."""
         given = _object(
             await guard.json_of(request, MAX_BYTES),
-            {"scope": str, "value": str, "reason": str, "actor": str},
+            {"scope": str, "value": str, "reason": str, "actor": str, "ramp": str},
         )
         released = await service.release(
             given.get("scope", ""),
             given.get("value"),
             actor=actor_of(_caller(), given.get("actor")),
             reason=given.get("reason"),
+            ramp=_length(given, "ramp"),
         )
         return JSONResponse({"released": released})
 

@@ -343,6 +343,7 @@ _COMPONENTS: dict[str, Any] = {
             "value": _MAYBE_TEXT,
             "reason": _MAYBE_TEXT,
             "actor": _MAYBE_TEXT,
+            "ramp": {"type": ["string", "null"], "examples": ["30 minutes"]},
         },
     },
     "NewHold": {

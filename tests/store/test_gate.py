@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -276,3 +277,44 @@ async def test_reasons_are_kept_and_lifted_one_by_one(db: Database) -> None:
         assert await suppressions.lift(tx, ADDRESS, "bounced")
         assert not await suppressions.lift(tx, ADDRESS, "bounced")
         assert [one.reason for one in await suppressions.of(tx, ADDRESS)] == ["unsubscribed"]
+
+
+# ---- after a release -------------------------------------------------------------------------------------
+
+
+async def test_after_a_release_messages_come_back_by_and_by(db: Database) -> None:
+    ramp, keys = timedelta(minutes=30), [f"key {number}" for number in range(200)]
+    async with db.writing() as tx:
+        await profiles.write(tx, Profile("c-1", email=ADDRESS), NOW)
+        await holds.place(tx, "segment", "team", reason="a flood", actor="ann", now=NOW)
+        await holds.release(tx, "segment", "team", actor="ann", now=NOW, ramp=ramp)
+
+    async def open_at(moment: datetime, **changes: Any) -> list[str]:
+        async with db.reading() as tx:
+            return [
+                key
+                for key in keys
+                if (await gate.ask(tx, replace(QUESTION, key=key, **changes), moment)).outcome == "open"
+            ]
+
+    early, half, over = [await open_at(NOW + ramp * share) for share in (0.1, 0.5, 1)]
+    assert 5 < len(early) < 40
+    assert 70 < len(half) < 130
+    assert set(early) < set(half)
+    assert over == keys
+    # What the account makes necessary, and what was never held, does not wait.
+    assert await open_at(NOW, message_class="transactional") == keys
+    assert await open_at(NOW, segment="other") == keys
+
+
+async def test_a_message_that_comes_back_later_is_told_when(db: Database) -> None:
+    async with db.writing() as tx:
+        await holds.place(tx, "everything", None, reason="a flood", actor="ann", now=NOW)
+        await holds.release(tx, "everything", None, actor="ann", now=NOW, ramp=timedelta(hours=1))
+
+    async with db.reading() as tx:
+        verdict = await gate.ask(tx, replace(QUESTION, key="some key"), NOW)
+        assert verdict.until is not None
+        assert (verdict.outcome, NOW < verdict.until < NOW + timedelta(hours=1)) == ("deferred", True)
+        again = await gate.ask(tx, replace(QUESTION, key="some key"), verdict.until)
+        assert again.outcome != "deferred"

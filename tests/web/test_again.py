@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from firstmile.service import Service
-from firstmile.store import profiles
+from firstmile.store import opt_outs, profiles, suppressions
 from firstmile.web.app import create_app
 from tests.doorway import SIGN_UP, database_of, town, until
 from tests.web.conftest import calling
@@ -48,6 +48,23 @@ async def test_a_finished_customer_is_onboarded_again_under_the_next_number(tmp_
         (deed,) = (await client.get("/v1/audit?action=again")).json()["deeds"]
         assert (deed["actor"], deed["enrolment"], deed["reason"]) == ("ann", 2, "they came back")
         problem(await client.post("/v1/onboardings/nobody/again"), 404, "unknown-customer")
+
+
+async def test_what_somebody_chose_goes_with_them_to_a_new_address(
+    client: httpx.AsyncClient, service: Service
+) -> None:
+    await client.post("/v1/onboardings", json=SIGN_UP)
+    now, former, new = service.now(), SIGN_UP["email"], "jonas@new.example"
+    async with database_of(service).writing() as tx:
+        for reason in ("bounced", "complained"):
+            await suppressions.add(tx, former, reason, now)
+        await opt_outs.leave(tx, profiles.address_key(former), ["feedback"], now)
+
+    await client.post("/v1/onboardings/c-1/address", json={"email": new})
+
+    async with database_of(service).reading() as db:
+        assert [one.reason for one in await suppressions.of(db, new)] == ["complained"]
+        assert list(await opt_outs.of(db, profiles.address_key(new))) == ["feedback"]
 
 
 async def test_an_address_is_changed_in_the_store_and_in_no_audit(
