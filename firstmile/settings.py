@@ -116,8 +116,8 @@ class Settings(BaseSettings):
     http_port: Port = Field(default=8080, description="The port that `serve` listens on")
     api_key: SecretStr | None = Field(
         default=None,
-        description="What callers of the API send as `Authorization: Bearer …`. Without one the API answers "
-        "this machine only",
+        description="A key that may do everything, sent as `Authorization: Bearer …`. While there is neither it "
+        "nor a key in the store, the API answers this machine only",
     )
     http_calls_at_once: int = Field(
         default=200,
