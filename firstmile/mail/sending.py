@@ -219,7 +219,7 @@ class _Effect:
             if row is not None and row.begun:
                 if (part := outcomes.settled(row)) is not None:
                     self._parts[row.key] = part
-                elif row.state == "prepared":
+                elif row.state == "prepared" and row.not_before(self.post.now()) is None:
                     self._draft_again(row)
                 continue
             try:
