@@ -51,6 +51,7 @@ def workers(
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
     from activities import signatures
+    from activities.elsewhere import elsewhere
     from workflows.onboarding import Onboarding
 
     found: list[Worker] = []
@@ -60,7 +61,7 @@ def workers(
                 client,
                 task_queue=task_queue,
                 workflows=[Onboarding, *workflows],
-                activities=journeys,
+                activities=[*journeys, *elsewhere(journeys)],
                 # Outside the sandbox: re-importing workflows in it costs each customer several milliseconds
                 # and a hundred kilobytes. That they are deterministic is kept by the import contracts and the
                 # replay tests.

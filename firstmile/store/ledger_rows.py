@@ -64,7 +64,8 @@ class Message:
     """One row of the ledger.
 
     `lease_until` goes with `sending`: how long it is the attempt's; and with `prepared`: before that, the
-    provider is not to be asked again. `verdict` is the gate's last; `sends` counts how often it turned to `sending`; `given_up_at` is set where
+    provider is not to be asked again. `verdict` is the gate's last; `sends` counts how often it turned to
+    `sending`; `given_up_at` is set where
     "may have been delivered" was the last word. `accepted_at` is when it was known to be accepted, for the
     first time; None also in rows of versions that did not write it.
     """
