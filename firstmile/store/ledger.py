@@ -387,7 +387,7 @@ async def _locked_if(tx: Writing, key: str, condition: ColumnElement[bool]) -> A
 
 
 async def _change(
-    tx: Writing, statement: ReturningUpdate[Any, Any], at: Mapping[str, str], values: Mapping[str, Any]
+    tx: Writing, statement: ReturningUpdate[Any, Any], at: Mapping[str, Any], values: Mapping[str, Any]
 ) -> Message | None:
     row = await tx.first(statement, {**values, **at})
     return None if row is None else message_of(row)
