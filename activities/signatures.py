@@ -30,6 +30,9 @@ TRANSACTIONAL_FIRST = Priority(priority_key=1)
 """Of the messages that wait for their turn, those that a customer waits for go first; others have
 Temporal's default, 3."""
 
+ELSEWHERE = "Elsewhere"
+"""The type of the error that says: ask for this effect on the task queue where it belongs."""
+
 RECORD = "write_records"
 """Writes journal entries and a view: Records -> None."""
 

@@ -106,6 +106,11 @@ def _mail_address(value: object) -> object:
 
 def _recipients(value: object) -> object:
     found = _listed(value)
+    if isinstance(value, str) and not found:
+        # An empty list would open what it was set to close.
+        raise _refuse(
+            "it names nobody: write addresses or domains, or unset it to let everybody be written to"
+        )
     for one in found if isinstance(found, list) else ():
         if not isinstance(one, str) or not (_MAIL.fullmatch(one) or _DOMAIN.fullmatch(one)):
             raise _refuse("each one is an address or a domain: write name@host, or host for everybody there")

@@ -203,7 +203,8 @@ class Settings(BaseSettings):
     )
     send_rate: float | None = Field(
         default=None,
-        gt=0,
+        ge=0.01,
+        allow_inf_nan=False,
         description="How many messages go out in a second, at most, over all workers. By default as many as "
         "there are",
     )

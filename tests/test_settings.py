@@ -124,3 +124,21 @@ def test_the_secret_of_links_is_made_once_and_for_its_owner_only(
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         settings.load().http_port = 1  # type: ignore[misc]  # that is the point
+
+
+@pytest.mark.parametrize("empty", [" ", ",", " , ", "[]"])
+def test_a_list_of_recipients_that_names_nobody_does_not_open_it_to_everybody(
+    monkeypatch: pytest.MonkeyPatch, empty: str
+) -> None:
+    monkeypatch.setenv("FIRSTMILE_MAIL_ALLOW", empty)
+    with pytest.raises(SettingsError, match="FIRSTMILE_MAIL_ALLOW: it names nobody"):
+        settings.load()
+
+
+@pytest.mark.parametrize("rate", ["inf", "nan", "0", "-1", "1e-9"])
+def test_a_rate_at_which_nothing_or_anything_goes_out_is_refused(
+    monkeypatch: pytest.MonkeyPatch, rate: str
+) -> None:
+    monkeypatch.setenv("FIRSTMILE_SEND_RATE", rate)
+    with pytest.raises(SettingsError, match="FIRSTMILE_SEND_RATE"):
+        settings.load()

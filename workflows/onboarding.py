@@ -303,6 +303,9 @@ class Onboarding:
                     summary=effect_summary(effect),
                 )
             except FailureError as failure:
+                if _is_elsewhere(failure):
+                    # An earlier release asked for it on a queue that no longer has it: nothing was done.
+                    continue
                 if prompt and _ran_out_of_time(failure):
                     # It takes longer: let time go on beside it, and say in the store that it is running.
                     prompt = False
@@ -487,6 +490,12 @@ def _decode_start(args: Sequence[RawValue]) -> Start | None:
     except Exception as error:
         workflow.logger.warning("a start was not one: %s", type(error).__name__)
         return None
+
+
+def _is_elsewhere(failure: FailureError) -> bool:
+    """Whether an effect waited on a task queue where nobody carries it out any more."""
+    cause = failure.cause
+    return isinstance(cause, ApplicationError) and cause.type == signatures.ELSEWHERE
 
 
 def _ran_out_of_time(failure: FailureError) -> bool:

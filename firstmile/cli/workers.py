@@ -51,6 +51,7 @@ def workers(
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
     from activities import signatures
+    from activities.elsewhere import elsewhere
     from workflows.bulk import BulkCommand
     from workflows.onboarding import Onboarding
 
@@ -62,7 +63,7 @@ def workers(
                 task_queue=task_queue,
                 # The dynamic definition takes every type that none has by name: the segments.
                 workflows=[Onboarding, BulkCommand, *workflows],
-                activities=journeys,
+                activities=[*journeys, *elsewhere(journeys)],
                 # Outside the sandbox: re-importing workflows in it costs each customer several milliseconds
                 # and a hundred kilobytes. That they are deterministic is kept by the import contracts and the
                 # replay tests.

@@ -128,8 +128,11 @@ class Attempt:
         return await self._send(token, Message.thawed(began.body), now + self.post.lease)
 
     async def find_out(self, row: ledger.Message) -> Pending | None:
-        """What became of a message that is `sending` or `unknown`."""
+        """What became of a message that is `sending` or `unknown`, or may not be begun yet."""
         now = self.post.now()
+        if row.state == "prepared":
+            wait = row.not_before(now)
+            return None if wait is None else Pending(row.reason or "it waits for its turn", max(wait, SOON))
         if row.state == "sending" and not row.lease_over(now):
             assert row.lease_until is not None
             return Pending("another attempt is sending it", row.lease_until - now)
@@ -197,7 +200,7 @@ class Attempt:
     async def _released(self, token: str, key: str, reason: str, until: datetime) -> Pending:
         now = self.post.now()
         async with self.db.writing() as tx:
-            await ledger.release(tx, key, token, now=now, reason=reason)
+            await ledger.release(tx, key, token, now=now, reason=reason, until=until)
         return Pending(reason, max(until - now, SOON))
 
     async def _unknown(self, token: str, key: str, reason: str) -> Pending | None:

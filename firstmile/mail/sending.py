@@ -114,13 +114,16 @@ class _Effect:
         rows = {row.key: row for row in known.rows}
         attempt = Attempt(self.db, self.transport, self.post, self, self.request.clock.speed)
         pending: list[Pending] = []
-        for key in self._keys:
+        # Those that can go out do so before anybody is looked for: a log that is slow holds up nobody else.
+        for key in sorted(self._keys, key=lambda one: one not in self._drafts):
             if key in self._parts:
                 continue
+            draft = self._drafts.get(key)
             if self._went and not self._time_left():
-                pending.append(Pending("the others are next", SOON))
+                if draft is not None or not pending:
+                    pending.append(Pending("the others are next", SOON))
                 break
-            self._went, draft = True, self._drafts.get(key)
+            self._went = True
             try:
                 found = await (attempt.find_out(rows[key]) if draft is None else attempt.begin(draft))
             except (_Rebooked, ledger.NotPrepared):
@@ -219,7 +222,7 @@ class _Effect:
             if row is not None and row.begun:
                 if (part := outcomes.settled(row)) is not None:
                     self._parts[row.key] = part
-                elif row.state == "prepared":
+                elif row.state == "prepared" and row.not_before(self.post.now()) is None:
                     self._draft_again(row)
                 continue
             try:

@@ -176,9 +176,10 @@ class Deliveries:
         for one in ours:
             if _said(one.told) is not None and one.message.recipient is not None:
                 concerned[one.message.subject, one.message.recipient].append(one)
+        # Two requests about one address, or a page: the later reads what the earlier wrote.
+        await choices.alone(tx, {address_key(recipient) for _, recipient in concerned})
         for (subject, recipient), chosen in sorted(concerned.items()):
             key = address_key(recipient)
-            # Two requests about one customer: the later reads what the earlier wrote.
             profile = await profiles.locked(tx, subject)
             for one in chosen:
                 said = _said(one.told) or ""

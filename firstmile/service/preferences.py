@@ -119,7 +119,7 @@ class Preferring:
     async def stop(self, target: Target, *, by: str = choices.PAGE) -> Preferences:
         """Send this address nothing but what the account makes necessary, from now on."""
         async with self._premises.writing() as tx:
-            recipient = await _recipient(tx, target)
+            recipient = await _alone(tx, target)
             told = await self._stopped(tx, target, recipient, by)
             shown = _shown(target, await _recipient(tx, target))
         await self._tell(told)
@@ -128,7 +128,7 @@ class Preferring:
     async def start(self, target: Target) -> Preferences:
         """Take a stop back: the topics are again as they were before it."""
         async with self._premises.writing() as tx:
-            recipient = await _recipient(tx, target)
+            recipient = await _alone(tx, target)
             if recipient.standing == "stopped":
                 await self._started(tx, target, recipient)
             return _shown(target, await _recipient(tx, target))
@@ -137,7 +137,7 @@ class Preferring:
         """Send these topics and no others; none at all is `stop`."""
         told: list[ProductEvent] = []
         async with self._premises.writing() as tx:
-            recipient = await _recipient(tx, target)
+            recipient = await _alone(tx, target)
             wanted = frozenset(wanted) & frozenset(recipient.offered)
             if recipient.standing in ("going", "stopped"):
                 if wanted:
@@ -229,6 +229,15 @@ class Preferring:
     async def _tell(self, events: list[ProductEvent]) -> None:
         for event in events:
             await self._events.hand_over(event)
+
+
+async def _alone(tx: Writing, target: Target) -> _Recipient:
+    """As `_recipient`, and nobody else chooses for that address until the transaction ends."""
+    found = await _recipient(tx, target)
+    if found.key is None:
+        return found
+    await choices.alone(tx, [found.key])
+    return await _recipient(tx, target)
 
 
 async def _recipient(db: Reading, target: Target) -> _Recipient:

@@ -56,6 +56,7 @@ class Suppressing:
         """Send an address nothing but what the account makes necessary. False if an operator had before."""
         key, now = _key(address, reason), self._premises.now()
         async with self._premises.writing() as tx:
+            await choices.alone(tx, [key])
             if not await suppressions.add(tx, address, "manual", now, note=reason):
                 return False
             await choices.record(tx, key, Choice("suppress manual", actor, now, note=reason))
@@ -71,6 +72,7 @@ class Suppressing:
             raise CommandMalformed(flaws)
         lifted: list[Reason] = []
         async with self._premises.writing() as tx:
+            await choices.alone(tx, [key])
             for one in cast(Collection[Reason], of):
                 if await suppressions.lift_key(tx, key, one):
                     await choices.record(tx, key, Choice(f"lift {one}", actor, now, note=reason))

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
+from firstmile.store import dialect
 from firstmile.store.database import Reading, Writing
 from firstmile.store.tables import choices
 
@@ -35,6 +36,12 @@ class Choice:
     at: datetime
     subject: str | None = None
     note: str | None = None
+
+
+async def alone(tx: Writing, keys: Iterable[str]) -> None:
+    """Until this transaction ends, nobody else chooses for these address keys: read what holds after this, and
+    before anything else is locked. Whoever changes suppressions or topics by what is chosen asks for it."""
+    await dialect.lock_names(tx.connection, {int(key[:8], 16) % _LOCKS for key in keys})
 
 
 async def record(tx: Writing, key: str, choice: Choice) -> None:
@@ -80,6 +87,8 @@ def wants_offers(chosen: Iterable[Choice]) -> bool:
     return stop is None or any(one.said == "join offers" and one.at > stop for one in ordered)
 
 
+_LOCKS = 1024
+"""A database has room for so many locks, and not for one for each address."""
 _STOPS = frozenset({"stop", "suppress unsubscribed"})
 _GOES = ("start", "join ", "leave ", "lift unsubscribed")
 """Whoever chooses among topics takes an earlier stop back."""

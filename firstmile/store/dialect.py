@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -29,6 +29,9 @@ BUSY_TIMEOUT: Final = 10.0
 
 SCHEMA_LOCK: Final = 0x46697273746D696C
 """The advisory lock that migrations hold on PostgreSQL: "Firstmil" in ASCII."""
+
+NAMES_LOCK: Final = 0x46697273
+"""The class of advisory locks for names that have no row of their own to be locked: "Firs" in ASCII."""
 
 _INSERTS: dict[str, Callable[[Table], Insert]] = {
     "sqlite": sqlite.insert,
@@ -122,6 +125,15 @@ async def make_file(url: str) -> None:
             if "locked" not in str(error) or asyncio.get_running_loop().time() > deadline:
                 raise
         await asyncio.sleep(0.01)
+
+
+async def lock_names(connection: AsyncConnection, numbers: Collection[int]) -> None:
+    """Keep others who ask for one of these numbers waiting until this transaction ends; always in the same
+    order, so that nobody waits in a circle. On SQLite, writing already does."""
+    if connection.dialect.name == "postgresql":
+        # One after another: of one statement's locks the order would be the database's to choose.
+        for number in sorted(set(numbers)):
+            await connection.execute(select(func.pg_advisory_xact_lock(NAMES_LOCK, number)))
 
 
 async def lock_schema(connection: AsyncConnection) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, delete, or_, select, upda
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from firstmile.store import gate
+from firstmile.store.columns import Moment
 from firstmile.store.database import AnyRow, Reading, Writing, batched
 from firstmile.store.dialect import insert
 from firstmile.store.ledger_rows import (
@@ -79,8 +80,9 @@ async def begin_sending(
             "token": token,
             "lease_until": now + lease,
         }
-    fresh = _BEGIN if verdict.outcome == "open" else _FRESH
-    message = await _change(tx, fresh, {"the_key": key}, values)
+        message = await _change(tx, _BEGIN, {"the_key": key, "the_now": now}, values)
+    else:
+        message = await _change(tx, _FRESH, {"the_key": key}, values)
     if message is None:
         return Began("taken", await _known(tx, key))
     if verdict.outcome == "open":
@@ -119,9 +121,14 @@ async def mark_unknown(tx: Writing, key: str, token: str, *, now: datetime, reas
     return await _settle(tx, _MINE, _at(key, token), "unknown", now, reason=reason)
 
 
-async def release(tx: Writing, key: str, token: str, *, now: datetime, reason: str) -> Message | None:
-    """The provider certainly did not take it, and may later: back to `prepared`. None as with `accept`."""
-    values = {"state": "prepared", "token": None, "lease_until": None, "reason": reason, "updated_at": now}
+async def release(
+    tx: Writing, key: str, token: str, *, now: datetime, reason: str, until: datetime | None = None
+) -> Message | None:
+    """The provider certainly did not take it, and may later: back to `prepared`. None as with `accept`.
+
+    Nobody begins it before `until`, whoever asks: what a provider says when it is busy is obeyed.
+    """
+    values = {"state": "prepared", "token": None, "lease_until": until, "reason": reason, "updated_at": now}
     return await _change(tx, _MINE, _at(key, token), values)
 
 
@@ -304,7 +311,9 @@ _FRESH: Final = _ANY.where(
     messages.c.fate.is_(None),
     messages.c.verdict.is_distinct_from("skipped"),
 )
-_BEGIN: Final = _FRESH.values(sends=messages.c.sends + 1)
+_BEGIN: Final = _FRESH.where(
+    or_(messages.c.lease_until.is_(None), messages.c.lease_until <= bindparam("the_now", type_=Moment))
+).values(sends=messages.c.sends + 1)
 _OF_EFFECT: Final = (
     select(messages)
     # The key alone finds rows of versions in which an effect had one message.
@@ -378,7 +387,7 @@ async def _locked_if(tx: Writing, key: str, condition: ColumnElement[bool]) -> A
 
 
 async def _change(
-    tx: Writing, statement: ReturningUpdate[Any, Any], at: Mapping[str, str], values: Mapping[str, Any]
+    tx: Writing, statement: ReturningUpdate[Any, Any], at: Mapping[str, Any], values: Mapping[str, Any]
 ) -> Message | None:
     row = await tx.first(statement, {**values, **at})
     return None if row is None else message_of(row)

@@ -6,7 +6,7 @@ What may be done with them, and when, is `ledger`'s.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from firstmile.store.database import AnyRow
@@ -63,7 +63,9 @@ class Decision:
 class Message:
     """One row of the ledger.
 
-    `verdict` is the gate's last; `sends` counts how often it turned to `sending`; `given_up_at` is set where
+    `lease_until` goes with `sending`: how long it is the attempt's; and with `prepared`: before that, the
+    provider is not to be asked again. `verdict` is the gate's last; `sends` counts how often it turned to
+    `sending`; `given_up_at` is set where
     "may have been delivered" was the last word. `accepted_at` is when it was known to be accepted, for the
     first time; None also in rows of versions that did not write it.
     """
@@ -107,6 +109,11 @@ class Message:
         """Whether anything was done or decided about it: only until then may it be for somebody else."""
         return self.state != "prepared" or self.sends > 0 or self.verdict == "skipped"
 
+    def not_before(self, now: datetime) -> timedelta | None:
+        """How long the provider is still to be left alone: it said so when it did not take the message."""
+        waits = self.state == "prepared" and self.lease_until is not None and self.lease_until > now
+        return self.lease_until - now if waits and self.lease_until is not None else None
+
     def lease_over(self, now: datetime) -> bool:
         """Whether the attempt that holds it should have ended."""
         return self.lease_until is None or self.lease_until <= now
@@ -133,8 +140,8 @@ class Began:
     """The answer to an attempt.
 
     `sending`: the message is this attempt's until the lease is over; `body` is what to send. `skipped` and
-    `deferred`: the gate's verdict, stored. `taken`: another attempt was here, or it was skipped before;
-    `message` says how far it came.
+    `deferred`: the gate's verdict, stored. `taken`: another attempt was here, it was skipped before, or the
+    provider is not to be asked again yet; `message` says how far it came.
     """
 
     outcome: Literal["sending", "skipped", "deferred", "taken"]

@@ -197,6 +197,41 @@ async def test_those_for_whom_there_is_no_time_left_are_next(
     assert transport.reached == [ANN, BO, CY]
 
 
+async def test_a_slow_log_holds_up_nobody_but_whom_it_is_asked_about(
+    db: Database, post: Post, ask: Ask, now: SetClock
+) -> None:
+    class Slow(Told):
+        def find(self, trace: Any) -> Any:
+            now.move(seconds=4)
+            return super().find(trace)
+
+    transport, request = Slow(), ask(params=PARAMS)
+    transport.errors = {ANN: OutcomeUnknown("told so"), BO: OutcomeUnknown("told so")}
+    is_pending(await send_once(db, transport, request, post, links=LINKS))
+    looked = transport.looked
+    pending = is_pending(await send_once(db, transport, request, post, links=LINKS))
+    assert transport.looked == looked + 1
+    assert pending.retry_in >= timedelta(seconds=5), "the log is not asked every second"
+
+
+async def test_one_whose_outcome_nobody_knows_holds_up_none_of_the_others(
+    db: Database, post: Post, ask: Ask, now: SetClock
+) -> None:
+    class Slow(Told):
+        def send(self, message: Any) -> Any:
+            now.move(seconds=4)
+            return super().send(message)
+
+        def find(self, trace: Any) -> Any:
+            now.move(seconds=4)
+            return super().find(trace)
+
+    transport, request = Slow(errors={ANN: OutcomeUnknown("told so")}), ask(params=PARAMS)
+    for reached in ([], [BO], [BO, CY]):
+        is_pending(await send_once(db, transport, request, post, links=LINKS))
+        assert transport.reached == reached
+
+
 async def test_one_put_off_puts_off_the_effect_and_those_accepted_stay_so(
     db: Database, post: Post, ask: Ask, now: SetClock
 ) -> None:

@@ -16,7 +16,7 @@ from firstmile.contracts import EffectOutcome
 from firstmile.journey.instants import from_datetime
 from firstmile.mail.calendar_file import uid_of
 from firstmile.mail.composing import Letterhead
-from firstmile.mail.errors import OutcomeUnknown
+from firstmile.mail.errors import OutcomeUnknown, TryLater
 from firstmile.mail.message import Address
 from firstmile.mail.recipients import Safety
 from firstmile.mail.sendgrid_transport import SendGrid
@@ -233,8 +233,27 @@ async def test_a_rate_limit_is_waited_for_and_nothing_is_lost(
     pending = is_pending(await send_once(db, transport, ask(), post, links=LINKS))
     assert timedelta(seconds=80) < pending.retry_in <= timedelta(seconds=91)
     assert (await row(db, ask().key)).state == "prepared"
+    now.move(seconds=pending.retry_in.total_seconds())
     is_outcome(await send_once(db, transport, ask(), post, links=LINKS), "done")
     assert sendgrid.sent(ask().key) == 1
+
+
+async def test_a_provider_that_is_busy_is_left_alone_until_then_whoever_asks(
+    db: Database, post: Post, ask: Ask, now: SetClock
+) -> None:
+    # Temporal asks sooner where the wait does not fit into the time that an activity has in all, and where
+    # a worker dies before it can tell how long to wait.
+    transport = Told(error=TryLater("SendGrid answered 429", now() + timedelta(minutes=10)))
+    is_pending(await send_once(db, transport, ask(), post, links=LINKS))
+    transport.error = None
+    now.move(seconds=1)
+    pending = is_pending(await send_once(db, transport, ask(), post, links=LINKS))
+    assert (pending.reason, pending.retry_in) == ("SendGrid answered 429", timedelta(seconds=599))
+    assert transport.sent == []
+    assert (await row(db, ask().key)).sends == 1
+    now.move(seconds=599)
+    is_outcome(await send_once(db, transport, ask(), post, links=LINKS), "done")
+    assert len(transport.sent) == 1
 
 
 # ---- unknown outcomes ----

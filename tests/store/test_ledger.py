@@ -136,6 +136,20 @@ async def test_what_was_put_back_is_sent_by_the_next_attempt(db: Database) -> No
     assert began.body == BODY
 
 
+async def test_what_was_put_back_until_later_is_nobodys_before(db: Database) -> None:
+    async with db.writing() as tx:
+        await prepared(tx)
+        await begin(tx, "a")
+        put_back = await ledger.release(tx, "k", "a", now=NOW, reason="429", until=NOW + LEASE)
+        early = await begin(tx, "b")
+        late = await begin(tx, "c", now=NOW + LEASE)
+
+    assert put_back is not None
+    assert (put_back.not_before(NOW), put_back.not_before(NOW + LEASE)) == (LEASE, None)
+    assert (early.outcome, early.message.sends) == ("taken", 1)
+    assert (late.outcome, late.message.not_before(NOW)) == ("sending", None)
+
+
 @pytest.mark.parametrize("state", ["prepared", "sending", "accepted", "rejected"])
 async def test_nothing_is_decided_where_nothing_is_unknown(db: Database, state: str) -> None:
     async with db.writing() as tx:

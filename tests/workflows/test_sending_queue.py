@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities import signatures
 from firstmile import search_attributes
 from firstmile.cli.workers import Sending, working
 from firstmile.contracts import Finished, Start
@@ -24,6 +27,7 @@ from firstmile.journey.instants import from_datetime
 from firstmile.journey.model import Journey
 from firstmile.journey.slices import plain_slice
 from tests.workflows.conftest import World, add_search_attributes
+from workflows.onboarding import Onboarding
 
 QUEUE = "letters"
 JOURNEY = Journey.model_validate(
@@ -120,3 +124,35 @@ async def test_a_rate_holds_for_all_workers_together(client: Client) -> None:
 
     # Twelve messages at four a second; the server lets some go at once.
     assert took > 1.5
+
+
+async def test_what_an_earlier_release_left_waiting_with_everything_else_is_sent(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    activities = world.activities()
+    writes = {signatures.EFFECTS[kind] for kind in signatures.SENDING}
+    others = [one for one in activities if activity._Definition.must_from_callable(one).name not in writes]
+    with monkeypatch.context() as earlier:
+        earlier.setattr(signatures, "queue_of", lambda _kind, task_queue: task_queue)
+        old = Worker(
+            client,
+            task_queue=QUEUE,
+            workflows=[Onboarding],
+            activities=others,
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        )
+        async with old:
+            await enrol(client, 1)
+            await until(lambda: any(request.step == "call" for request in world.requests))
+
+    another = await Client.connect(
+        client.service_client.config.target_host, data_converter=pydantic_data_converter
+    )
+    # The two roles in processes of their own.
+    async with (
+        working(client, QUEUE, journeys=others),
+        working(another, QUEUE, messages=activities),
+    ):
+        await until(lambda: len(world.requests) == 3)
+    assert sorted(request.step for request in world.requests) == ["call", "key", "news"]
