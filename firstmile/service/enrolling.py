@@ -34,12 +34,17 @@ from firstmile.publishing import routes
 from firstmile.service.events import Events
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, temporal_errors, workflow_id
 from firstmile.signup import SignUp
-from firstmile.store import enrolments, parked, published
+from firstmile.store import delivery_events, enrolments, ledger, parked, published
 from firstmile.store.enrolments import Enrolment, NewEnrolment
 from firstmile.store.published import Published
 
 STALE = timedelta(minutes=2)
 """How long a row may stay `starting` before `sweep` looks at it: far longer than a start may take."""
+
+BODIES_KEPT = timedelta(days=30)
+"""How long what a message said is kept once it is not to be sent again: for whoever asks what went out."""
+EVENTS_KEPT = timedelta(days=180)
+"""How long single delivery events are kept; what they did stays."""
 
 _logger = logging.getLogger(__name__)
 
@@ -121,8 +126,18 @@ class Enrolling:
                 _logger.warning("parked events of %s were not delivered: %s", subject, error.status.name)
         async with premises.writing() as tx:
             expired = await parked.expire(tx, premises.now())
+        await self._forget()
         await premises.flush()
         return Swept(started, removed, delivered, expired)
+
+    async def _forget(self) -> None:
+        """Remove what has served: bodies of messages, and what providers told of them. A portion each time, in
+        transactions of their own: nobody waits long for either."""
+        now = self._premises.now()
+        async with self._premises.writing() as tx:
+            await ledger.drop_bodies(tx, now - BODIES_KEPT)
+        async with self._premises.writing() as tx:
+            await delivery_events.drop_before(tx, now - EVENTS_KEPT)
 
     async def trait_kinds(self, segment: str) -> dict[str, str]:
         """What the current journey of a segment declares of traits: name and kind."""
