@@ -151,7 +151,7 @@ class Webhooks:
         name = str(request.params.get("system"))
         system = self._systems.get(name)
         if system is None:
-            return Outcome("failed", f"no system '{name}' is configured", sent=False)
+            return Outcome("failed", f"no system '{name}' is configured (FIRSTMILE_SYSTEMS)", sent=False)
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._call(name, system, request)

@@ -29,8 +29,10 @@ from firstmile.links import Target
 from firstmile.service import Service, commanding, enrolling, standing
 from firstmile.service import events as reading
 from firstmile.service.standing import as_json
-from firstmile.store import enrolments, parked, profiles, responses
+from firstmile.store import delivery_events, enrolments, ledger, parked, profiles, responses
+from firstmile.store.delivery_events import DeliveryEvent
 from tests.doorway import JOURNEY, SIGN_UP, Clock, Nowhere, database_of, folders, opened, town, until
+from tests.events import key_of, sent
 
 
 @pytest.fixture
@@ -235,6 +237,29 @@ async def test_a_kept_event_is_kept_for_seven_days(service: Service, clock: Cloc
     clock.forward(parked.KEEP + timedelta(seconds=1))
 
     assert (await service.sweep()).expired == 1
+
+
+async def test_a_sweep_forgets_what_messages_said_and_what_was_told_of_them(
+    service: Service, clock: Clock
+) -> None:
+    database, key = database_of(service), key_of("m-1")
+    await sent(service, "m-1")
+    await sent(service, "m-2", state="unknown")
+    told = DeliveryEvent("e-1", key, "opened", clock(), clock(), {})
+    async with database.writing() as tx:
+        await delivery_events.keep(tx, [told])
+
+    async def kept() -> tuple[bool, bool, bool]:
+        await service.sweep()
+        async with database.reading() as db:
+            of_both = [await ledger.frozen_body(db, key_of(name)) for name in ("m-1", "m-2")]
+            return of_both[0] is not None, of_both[1] is not None, bool(await delivery_events.of(db, key))
+
+    assert await kept() == (True, True, True)
+    clock.forward(timedelta(days=31))
+    assert await kept() == (False, True, True), "what may yet be sent again is kept"
+    clock.forward(timedelta(days=150))
+    assert await kept() == (False, True, False)
 
 
 async def test_an_event_after_the_end_is_said_to_be_that(service: Service, temporal: Nowhere) -> None:

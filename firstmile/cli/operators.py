@@ -248,7 +248,10 @@ def _command(
     done: Done = call(lambda service: service.command(id, name, request))
     view = None if done.result is None else done.result.view
     shown = {"id": id, "command": name, "view": None if view is None else view_as_json(view)}
-    said = f"done: '{id}'" + ("" if view is None else f" is {view.status}")
+    if view is not None:
+        said = f"done: '{id}' is {view.status}"
+    else:
+        said = f"done: '{request.step}' of '{id}'" if request.step else f"done: '{id}'"
     say(as_json, shown, said)
 
 

@@ -110,6 +110,8 @@ def _previews(
         fail(error, 2)
     except TemplateError as error:
         # Only a name or a locale that does not exist has no place in a file.
+        if error.file is None and name not in templates.names:
+            fail(f"{error} (in {templates.folder}; --templates names another folder)", 2)
         fail(error, 2 if error.file is None else 1)
 
 
@@ -169,7 +171,7 @@ def _send(templates: Templates, preview: Preview, address: str, as_json: bool) -
     from firstmile.mail.message import Address
     from firstmile.mail.previews import as_test
     from firstmile.mail.recipients import address_of
-    from firstmile.mail.transports import safety_from, transport_from
+    from firstmile.mail.transports import check_transport, provider_named, safety_from, transport_from
 
     recipient = address_of(address)
     if recipient is None:
@@ -188,7 +190,13 @@ def _send(templates: Templates, preview: Preview, address: str, as_json: bool) -
     try:
         transport.send(allowed)
     except TransportError as error:
-        fail(f"not sent: {error}")
+        if error.status in (401, 403):
+            # What a worker would be told when it starts: a wrong key, or one that may not send.
+            try:
+                check_transport(settings)
+            except SettingsError as refused:
+                fail(refused, 2)
+        fail(f"not sent: {error} ({provider_named(settings)})")
     redirected = allowed.to != message.to
     if as_json:
         print_json({"sent": True, "subject": allowed.subject, "redirected": redirected})

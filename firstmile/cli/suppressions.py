@@ -35,16 +35,17 @@ def list_them(
     if address is not None:
         _show_one(address, as_json)
         return
-    found = [
-        {"address": one.address, "reason": one.reason, "since": _text(one.since), "note": one.note}
-        for one in call(lambda service: service.suppressing.latest(limit))
-    ]
+    found = call(lambda service: service.suppressing.latest(limit))
     if as_json:
-        print_json({"suppressions": found})
+        shown = [
+            {"address": one.address, "reason": one.reason, "since": _text(one.since), "note": one.note}
+            for one in found
+        ]
+        print_json({"suppressions": shown})
         return
     for one in found:
-        who = one["address"] or "an address that was removed"
-        typer.echo(f"{who}  {one['reason']} since {one['since']}{_note(one['note'])}")
+        who = one.address or "an address that was removed"
+        typer.echo(f"{who}  {one.reason} since {_minute(one.since)}{_note(one.note)}")
     if not found:
         typer.echo("no address is suppressed")
 
@@ -85,7 +86,14 @@ def lift(
     if lifted:
         said = f"lifted: {', '.join(lifted)}. The mail provider may have it on a list of its own"
     else:
+        known = call(lambda service: service.suppressing.of(address))
+        left = [one.reason for one in known.suppressions if one.reason not in OPERATORS]
         said = "nothing to lift: see `firstmile suppression list ADDRESS`"
+        if left:
+            said = (
+                f"nothing was lifted: {', '.join(left)} is the recipient's own word. If they asked you to, "
+                f"name it: {' '.join(f'--of {one}' for one in left)}"
+            )
     _say(as_json, {"lifted": lifted}, said)
 
 
@@ -101,19 +109,25 @@ def _show_one(address: str, as_json: bool) -> None:
         print_json({"suppressions": held, "left": left, "history": history})
         return
     for one in known.suppressions:
-        typer.echo(f"suppressed: {one.reason} since {_text(one.since)}{_note(one.note)}")
+        typer.echo(f"suppressed: {one.reason} since {_minute(one.since)}{_note(one.note)}")
     for topic, since in known.left.items():
-        typer.echo(f"wants no {topic} since {_text(since)}")
+        typer.echo(f"wants no {topic} since {_minute(since)}")
     if not held and not left:
         typer.echo("nothing keeps messages from this address")
     for choice in known.history:
-        typer.echo(f"  {_text(choice.at)}  {choice.said}, by {choice.by}{_note(choice.note)}")
+        typer.echo(f"  {_minute(choice.at)}  {choice.said}, by {choice.by}{_note(choice.note)}")
 
 
 def _text(moment: datetime) -> str:
     from firstmile.journey.instants import format_instant, from_datetime
 
     return format_instant(from_datetime(moment))
+
+
+def _minute(moment: datetime) -> str:
+    from datetime import UTC
+
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _note(note: str | None) -> str:

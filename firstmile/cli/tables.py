@@ -88,6 +88,17 @@ def standing(found: Standing) -> RenderableType:
             table.add_row("", Text(_GROUPS[group], "bold"), "")
         style = _PHASES[one.phase]
         table.add_row(Text(_MARKS[one.phase], style), Text(one.step, style), _why(one, found))
+    steps = {one.step for one in found.rows}
+    if aside := [task for task in found.tasks if task.state == "open" and task.step not in steps]:
+        # Tasks that are no step: nothing of the journey waits for them, so no row above speaks of them.
+        table.add_row("", "", "")
+        table.add_row("", Text("To do", "bold"), "")
+        names = {person.id: person.name for person in found.owners.values()}
+        for task in aside:
+            whose = names.get(task.owner or "", task.owner or task.team or "nobody")
+            table.add_row(
+                Text("!", "bold red"), Text(task.step, "bold red"), Text(f"{task.title}, for {whose}")
+            )
     return Group(*lines, table)
 
 
@@ -117,7 +128,7 @@ def messages(found: Standing) -> RenderableType:
         message, engagement = one.message, one.engagement
         table.add_row(
             Text(_wall(message.accepted_at or message.updated_at)),
-            Text(message.step),
+            Text(message.step if message.purpose == "run" else f"{message.step} ({message.purpose})"),
             Text(message.template),
             Text(message.state if message.verdict in (None, "open") else message.verdict),
             Text(message.fate or "–", _FATES.get(message.fate or "", "")),

@@ -46,6 +46,9 @@ UNANSWERED = timedelta(seconds=5)
 """How soon to look for a message whose call was not answered."""
 PATIENCE = timedelta(minutes=2)
 """The longest between two looks: the provider's log has limits of its own."""
+BLINDLY = 3
+"""How often a transactional message is sent again though nobody knows: a provider that takes everything and
+answers nothing would have a customer get one every half an hour, for ever. Then an operator decides."""
 RULES_CHANGED = "the rules for recipients have changed since it was first sent"
 
 
@@ -240,7 +243,8 @@ class Attempt:
             patience = min(max(age, UNANSWERED), PATIENCE)
             retry_in = max(min(patience, enough - age), SOON)
             return Pending(f"its outcome is unknown: {sighting.reason}", retry_in)
-        if row.message_class == "transactional":
+        blindly = sum(decision.text == RESENT_UNKNOWN for decision in row.decisions)
+        if row.message_class == "transactional" and blindly < BLINDLY:
             await self._decide_resend(row, RESENT_UNKNOWN)
             return None
         async with self.db.writing() as tx:

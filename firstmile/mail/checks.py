@@ -17,7 +17,7 @@ from firstmile.mail.context import sample_context
 from firstmile.mail.contrast import ENOUGH, faint
 from firstmile.mail.environment import environment
 from firstmile.mail.errors import TemplateError
-from firstmile.mail.joining import Piece, flattened
+from firstmile.mail.joining import Piece, dropped, flattened
 from firstmile.mail.lints import Frame, lints
 from firstmile.mail.locales import folders
 from firstmile.mail.message_settings import FILE as MESSAGE_FILE
@@ -90,6 +90,7 @@ class _Check:
     def problems(self) -> Iterator[Problem]:
         variant = self.variant
         yield from self._layouts()
+        yield from self._dropped()
         yield from self._names()
         if not variant.folder:
             yield from self._senders()
@@ -179,6 +180,15 @@ class _Check:
                     message = f"its layout is in another language: extend or include {there[0]}"
                     yield Problem(part.file, None, "", message)
 
+    def _dropped(self) -> Iterator[Problem]:
+        """What would be left out of the message without a word: it fills no block of its layout."""
+        for part in (self.variant.subject, self.variant.html, self.variant.text):
+            for lost in dropped(part.file, self.templates.source):
+                message = "this stands outside the blocks, and would be left out: move it into `content`"
+                if lost.block:
+                    message = unknown("block", lost.block, lost.known, where=", which would be left out")
+                yield Problem(lost.piece.file, lost.piece.line, "", message)
+
     # ---- the names ----
 
     def _names(self) -> Iterator[Problem]:
@@ -209,6 +219,8 @@ class _Check:
         if not lacking:
             return None
         usage, there = lacking[0]
+        if read.of == "session":
+            return f"only a training has a session ({usage})"
         if read.of == "owner" and nearest(read.name, there) is None:
             # Templates are shared by journeys with and without owners, and ask whether there is one.
             return None
@@ -243,7 +255,6 @@ _WORDS: Mapping[str, str] = {
     "links": "link",
     "owner": "owner",
     "variant": "experiment",
-    "session": "value of a session",
     "reached": "step",
     "missed": "step",
     "done": "step",

@@ -82,15 +82,18 @@ class _Blocks:
         self.bodies.setdefault(name, []).append(block)
 
 
-def flattened(name: str, source: Source, seen: tuple[str, ...] = ()) -> list[Piece]:
-    """The pieces of a template with `extends` and `include` carried out."""
+def flattened(
+    name: str, source: Source, seen: tuple[str, ...] = (), asked: Piece | None = None
+) -> list[Piece]:
+    """The pieces of a template with `extends` and `include` carried out. `asked` is the tag that names it.
+    Raises `TemplateError`."""
     if name in seen:
         raise TemplateError(seen[0], f"'{name}' extends or includes itself", file=seen[-1])
     blocks = _Blocks()
     before: list[Piece] = []
     current, chain = name, (*seen, name)
     while True:
-        pieces = list(_included(pieces_of(current, source(current)), source, chain))
+        pieces = list(_included(pieces_of(current, _text(current, source, asked)), source, chain))
         parent = next((piece for piece in pieces if piece.word == "extends"), None)
         if parent is None:
             return before + list(_filled(pieces, blocks))
@@ -98,19 +101,69 @@ def flattened(name: str, source: Source, seen: tuple[str, ...] = ()) -> list[Pie
             # A template that extends another says nothing outside its blocks, but it may set names.
             if piece.word is not None and piece.word not in ("extends", ""):
                 before.append(piece)
-        current = _named(parent)
+        current, asked = _named(parent), parent
         if current in chain:
             raise TemplateError(name, f"'{current}' extends itself", file=parent.file, line=parent.line)
         chain = (*chain, current)
 
 
+def _text(name: str, source: Source, asked: Piece | None) -> str:
+    try:
+        return source(name)
+    except TemplateError as error:
+        if asked is None:
+            raise
+        # Who asked for it can mend it: the file that is not there cannot be looked at.
+        problem = f"{asked.word} '{name}': {error.problem}"
+        raise TemplateError(error.template, problem, file=asked.file, line=asked.line) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What a template that extends another one says in vain: a block that no layout of it has (`block` names
+    it, `known` those that there are), or words outside its blocks (`block` is empty)."""
+
+    piece: Piece
+    block: str = ""
+    known: tuple[str, ...] = ()
+
+
+def dropped(name: str, source: Source) -> Iterator[Dropped]:
+    """What would be lost without a word when the template is joined with its layout, which `flattened` has
+    done before. Raises `TemplateError`."""
+    levels: list[list[Piece]] = []
+    current: str | None = name
+    while current is not None:
+        levels.append(list(_included(pieces_of(current, source(current)), source, (name,))))
+        parent = next((piece for piece in levels[-1] if piece.word == "extends"), None)
+        current = None if parent is None else _named(parent)
+    known: dict[str, None] = {}
+    for level in reversed(levels):
+        if level is not levels[-1]:
+            yield from _dropped_of(level, tuple(known))
+        known |= dict.fromkeys(_block_name(piece) for piece in level if piece.word == "block")
+
+
+def _dropped_of(level: Sequence[Piece], known: tuple[str, ...]) -> Iterator[Dropped]:
+    blocks = _Blocks()
+    for piece in _outside_blocks(level, blocks):
+        if (piece.word is None and piece.text.strip()) or piece.word == "":
+            before = piece.text[: len(piece.text) - len(piece.text.lstrip())]
+            yield Dropped(replace(piece, line=piece.line + before.count("\n")))
+    for block, found in blocks.bodies.items():
+        if block not in known:
+            yield Dropped(found[0][0], block, known)
+
+
 def _included(pieces: Sequence[Piece], source: Source, chain: tuple[str, ...]) -> Iterator[Piece]:
     for piece in pieces:
         if piece.word in ("import", "from"):
-            problem = "the styles of what is imported cannot be inlined: use a block or an include"
+            problem = (
+                f"'{piece.word}' cannot be used: a template is joined into one, so use a block or an include"
+            )
             raise TemplateError(chain[0], problem, file=piece.file, line=piece.line)
         if piece.word == "include":
-            yield from flattened(_named(piece), source, chain)
+            yield from flattened(_named(piece), source, chain, piece)
         else:
             yield piece
 

@@ -17,6 +17,7 @@ from firstmile.mail.environment import environment
 from firstmile.mail.errors import TemplateError
 from firstmile.mail.folder import HTML, MJML, SUBJECT, TEXT
 from firstmile.mail.inlining import inlined
+from firstmile.mail.joining import flattened
 from firstmile.mail.locales import folders, same_language, tag
 
 
@@ -103,7 +104,8 @@ class Loader:
                 return self._compiled(name, f"{place}/{there[0]}")
         file = files[0]
         if len(places) == 1 and places[0] == name:
-            missing = TemplateError(name, "the file is missing", file=f"{name}/{file}")
+            others = "".join(f", and there is no {other} either" for other in files[1:])
+            missing = TemplateError(name, f"the file is missing{others}", file=f"{name}/{file}")
         else:
             problem = f"lacks {file}: a message is written in one language, whole"
             missing = TemplateError(name, problem, file=places[0])
@@ -127,6 +129,7 @@ class Loader:
     def _compile(self, path: str) -> Part:
         if path.endswith((TEXT, SUBJECT)):
             plain = self._text.get_template(path)
+            flattened(path, self.source)  # what it extends and includes is there, too
             return Part(path, plain, plain)
         plain = self._html.get_template(path)
         return Part(path, self._html.from_string(inlined(path, self.source)), plain)

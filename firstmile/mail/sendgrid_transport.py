@@ -54,6 +54,8 @@ LATEST = timedelta(hours=1)
 """Never wait longer than this for what a header said."""
 LOG_LIMIT = 1000
 """The most that a search of the log returns; there are no further pages."""
+MOST_UNREAD = 3
+"""After so many messages that the log does not show, no more are asked for."""
 LOG_SKEW = timedelta(minutes=5)
 """How far SendGrid's clock and ours may lie apart."""
 
@@ -212,8 +214,11 @@ class SendGrid:
             if len(messages) >= LOG_LIMIT:
                 return Unknown("SendGrid's log has more messages from that time than it shows")
             entries += messages
-        unread = 0
+        unread, enough = 0, time.monotonic() + self.timeout
         for entry in entries:
+            if unread >= MOST_UNREAD or time.monotonic() > enough:
+                # It cannot be proven absent any more; and whoever asked has gone, or the log has limits.
+                return Unknown("SendGrid's log has more messages from that time than could be read")
             identity = str(entry.get("sg_message_id", "")) if isinstance(entry, dict) else ""
             detail = self._read(_detail(identity)) if _IDENTITY.fullmatch(identity) else None
             if not isinstance(detail, dict):

@@ -235,7 +235,8 @@ def _read_json(folder: Path, file: str, name: str) -> Any:
     except FileNotFoundError:
         raise TemplateError(name, "the file is missing", file=file) from None
     except json.JSONDecodeError as error:
-        raise TemplateError(name, error.msg, file=file, line=error.lineno) from None
+        problem = f"this is not JSON: {error.msg}"
+        raise TemplateError(name, problem, file=file, line=error.lineno) from None
     if not isinstance(found, dict):
         raise TemplateError(name, "an object was expected", file=file)
     return found

@@ -56,7 +56,15 @@ def check_transport(settings: Settings) -> None:
     except Rejected as error:
         raise SettingsError([Flaw(variable(_CREDENTIAL[settings.mail_transport]), error.reason)]) from None
     except TransportError as error:
-        _logger.warning("could not be asked whether we may send: %s", error.reason)
+        _logger.warning(
+            "could not be asked whether we may send: %s (%s)", error.reason, provider_named(settings)
+        )
+
+
+def provider_named(settings: Settings) -> str:
+    """Where messages go out, as the setting that says so: what is wrong when nobody answers there."""
+    name = "smtp_host" if settings.mail_transport == "smtp" else "sendgrid_host"
+    return f"{variable(name)}={getattr(settings, name)}"
 
 
 def doubts(settings: Settings) -> list[Flaw]:

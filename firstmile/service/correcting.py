@@ -50,10 +50,11 @@ class Correcting:
 
 async def _carry_over(tx: Writing, former: str, email: str, actor: str, now: datetime) -> None:
     """Let what a person chose at one address hold at another."""
-    key = address_key(email)
+    key, old = address_key(email), address_key(former)
+    await choices.alone(tx, [key, old])
     for one in await suppressions.of(tx, former):
         if one.reason in CHOSEN and await suppressions.add(tx, email, one.reason, now, note=one.note):
             await choices.record(tx, key, Choice(f"suppress {one.reason}", actor, now, note="a new address"))
-    left = await opt_outs.leave(tx, key, await opt_outs.of(tx, address_key(former)), now, email)
+    left = await opt_outs.leave(tx, key, await opt_outs.of(tx, old), now, email)
     for topic in left:
         await choices.record(tx, key, Choice(f"leave {topic}", actor, now, note="a new address"))

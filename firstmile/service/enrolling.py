@@ -48,7 +48,16 @@ from firstmile.service.auditing import deed_of
 from firstmile.service.events import Events
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, temporal_errors, workflow_id
 from firstmile.signup import SignUp
-from firstmile.store import audit, enrolments, parked, profiles, published, views
+from firstmile.store import (
+    audit,
+    delivery_events,
+    enrolments,
+    ledger,
+    parked,
+    profiles,
+    published,
+    views,
+)
 from firstmile.store.audit import Deed
 from firstmile.store.enrolments import Enrolment, NewEnrolment
 from firstmile.store.profiles import Profile
@@ -63,6 +72,10 @@ ENROLMENT = "enrolment"
 """The memo of a workflow that says which enrolment of its customer it is."""
 _FIRST = WorkflowIDReusePolicy.REJECT_DUPLICATE
 _FURTHER = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+BODIES_KEPT = timedelta(days=30)
+"""How long what a message said is kept once it is not to be sent again: for whoever asks what went out."""
+EVENTS_KEPT = timedelta(days=180)
+"""How long single delivery events are kept; what they did stays."""
 
 _logger = logging.getLogger(__name__)
 
@@ -167,6 +180,7 @@ class Enrolling:
                 _logger.warning("parked events of %s were not delivered: %s", subject, error.status.name)
         async with premises.writing() as tx:
             expired = await parked.expire(tx, premises.now())
+        await self._forget()
         await premises.flush()
         return Swept(started, removed, delivered, expired)
 
@@ -176,6 +190,15 @@ class Enrolling:
         if row.given is None:
             return False
         return await self._start(row, partial(signup.subject_as_kept, profile, row.given))
+
+    async def _forget(self) -> None:
+        """Remove what has served: bodies of messages, and what providers told of them. A portion each time, in
+        transactions of their own: nobody waits long for either."""
+        now = self._premises.now()
+        async with self._premises.writing() as tx:
+            await ledger.drop_bodies(tx, now - BODIES_KEPT)
+        async with self._premises.writing() as tx:
+            await delivery_events.drop_before(tx, now - EVENTS_KEPT)
 
     async def trait_kinds(self, segment: str) -> dict[str, str]:
         """What the current journey of a segment declares of traits: name and kind."""

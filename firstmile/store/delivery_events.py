@@ -98,14 +98,21 @@ async def last_received(db: Reading) -> datetime | None:
     return None if row is None else row[0]
 
 
-async def drop_before(tx: Writing, moment: datetime) -> int:
-    """Remove what arrived before a moment. Returns how many events that were.
+async def drop_before(tx: Writing, moment: datetime, limit: int = 1_000) -> int:
+    """Remove what arrived before a moment: the oldest, at most `limit`. Returns how many events that were.
 
     What they did stays: fates, suppressions, tasks and numbers. Not younger than a day: providers repeat
     events for that long.
     """
-    statement = delete(delivery_events).where(delivery_events.c.received_at < moment)
-    return (await tx.execute(statement)).rowcount
+    oldest = (
+        select(delivery_events.c.id)
+        .where(delivery_events.c.received_at < moment)
+        .order_by(delivery_events.c.received_at)
+        .limit(limit)
+        # Whoever tidies up at the same time takes others.
+        .with_for_update(skip_locked=True)
+    )
+    return (await tx.execute(delete(delivery_events).where(delivery_events.c.id.in_(oldest)))).rowcount
 
 
 @cache

@@ -293,14 +293,24 @@ async def of(db: Reading, subject: str, enrolment: int) -> list[Message]:
     ]
 
 
-async def drop_bodies(tx: Writing, before: datetime) -> int:
-    """Remove bodies frozen before a moment, of messages that will not be sent again. Returns how many."""
-    settled = select(messages.c.key).where(
-        messages.c.key == bodies.c.key,
-        or_(messages.c.state.in_(("accepted", "rejected")), messages.c.given_up_at.is_not(None)),
+async def drop_bodies(tx: Writing, before: datetime, limit: int = 1_000) -> int:
+    """Remove bodies frozen before a moment, of messages that will not be sent again: the oldest, at most
+    `limit`. Returns how many."""
+    over = or_(
+        messages.c.state.in_(("accepted", "rejected")),
+        messages.c.given_up_at.is_not(None),
+        and_(messages.c.state == "prepared", messages.c.verdict == "skipped"),
     )
-    statement = delete(bodies).where(bodies.c.frozen_at < before, settled.exists())
-    return (await tx.execute(statement)).rowcount
+    oldest = (
+        select(bodies.c.key)
+        .join(messages, messages.c.key == bodies.c.key)
+        .where(bodies.c.frozen_at < before, over)
+        .order_by(bodies.c.frozen_at)
+        .limit(limit)
+        # Whoever tidies up at the same time takes others.
+        .with_for_update(of=bodies, skip_locked=True)
+    )
+    return (await tx.execute(delete(bodies).where(bodies.c.key.in_(oldest)))).rowcount
 
 
 # The updates that every message runs; the columns they set are those of the values they are run with.

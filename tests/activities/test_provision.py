@@ -240,7 +240,10 @@ async def test_a_system_that_nobody_configured_fails_the_step(
 
     outcome = await workspace.attempt(request)
 
-    assert (outcome.outcome, outcome.reason) == ("failed", "no system 'billing' is configured")
+    assert (outcome.outcome, outcome.reason) == (
+        "failed",
+        "no system 'billing' is configured (FIRSTMILE_SYSTEMS)",
+    )
     assert await rode(db, request, outcome)
 
 

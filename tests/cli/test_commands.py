@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from firstmile.cli import app
 from firstmile.links import Target
 from firstmile.service import Service
-from firstmile.store import ledger
+from firstmile.store import ledger, owners, tasks
 from tests.doorway import (
     JOURNEY,
     SIGN_UP,
@@ -195,7 +195,11 @@ async def test_an_address_is_suppressed_looked_at_and_lifted_without_temporal(
 
     lifted = json.loads(printed(await firstmile("suppression", "lift", address, *why, "--json")))
     assert lifted == {"lifted": ["manual"]}
-    assert "nothing to lift" in printed(await firstmile("suppression", "lift", address, *why))
+    refused = printed(await firstmile("suppression", "lift", address, *why))
+    assert refused.startswith("nothing was lifted: unsubscribed is the recipient's own word.")
+    assert "--of unsubscribed" in refused
+    nobody = await firstmile("suppression", "lift", "nobody@weber.example", *why)
+    assert "nothing to lift" in printed(nobody)
     assert (await signed_up.preferences(page)).standing == "stopped"
 
     assert "lifted: unsubscribed" in printed(
@@ -362,3 +366,24 @@ async def test_a_status_shows_what_became_of_messages(firstmile: Firstmile, sign
     shown = printed(await firstmile("status", "c-1", "--messages"))
 
     assert re.search(r"2026-03-06 09:00 +tips +tips +accepted +bounced +– +– +550 5\.1\.1", shown), shown
+
+
+async def test_a_status_shows_what_somebody_has_to_do_beside_the_steps(
+    firstmile: Firstmile, signed_up: Service, tmp_path: Path
+) -> None:
+    def undelivered(key: str, owner: str | None) -> tasks.NewTask:
+        return tasks.NewTask(key, "c-1", 1, "welcome/undelivered", "It did not arrive: welcome", owner)
+
+    async with database_of(signed_up).writing() as tx:
+        await owners.assign(tx, "onboarding", "c-1", 1, "specialist", NOW)
+        await tasks.open_all(tx, [undelivered("a", "ann"), undelivered("b", None)], NOW)
+        await tasks.complete(tx, "b", actor="ann", now=NOW)
+
+    shown = printed(await firstmile("status", "c-1"))
+
+    assert re.findall(r"! +welcome/undelivered +It did not arrive: welcome, for (.*?) *$", shown, re.M) == [
+        "Ann Becker"
+    ]
+    done = await firstmile("complete", "c-1", "welcome/undelivered")
+    assert printed(done) == "done: 'welcome/undelivered' of 'c-1'\n"
+    assert "undelivered" not in printed(await firstmile("status", "c-1"))

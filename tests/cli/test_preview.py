@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 from typer.testing import CliRunner, Result
 
 from firstmile.cli import app
@@ -212,3 +214,37 @@ def test_the_rules_for_recipients_hold_for_tests_too(
     redirected = run("welcome", "--send-to", "me@elsewhere.example", "--json")
     assert json.loads(redirected.stdout) == {"sent": True, "subject": "[Test] Welcome", "redirected": True}
     assert only(mailbox).letter.recipient == "all@acme.example"
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "ends"),
+    [
+        (401, "FIRSTMILE_SENDGRID_API_KEY: SendGrid refused the API key (401)", 2),
+        (403, "FIRSTMILE_SENDGRID_API_KEY: SendGrid refused the API key (403)", 2),
+        (503, "not sent: SendGrid answered 503 (FIRSTMILE_SENDGRID_HOST=", 1),
+    ],
+)
+def test_a_provider_that_does_not_take_a_test_is_named_with_what_to_mend(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, status: int, told: str, ends: int
+) -> None:
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({}, status)(scope, receive, send)
+
+    with serve_in_thread(refusing) as place:
+        monkeypatch.setenv("FIRSTMILE_MAIL_TRANSPORT", "sendgrid")
+        monkeypatch.setenv("FIRSTMILE_MAIL_SENDER", "hello@acme.example")
+        monkeypatch.setenv("SENDGRID_API_KEY", "SG.secret")
+        monkeypatch.setenv("FIRSTMILE_SENDGRID_HOST", place.url)
+        refused = run("welcome", "--send-to", "me@acme.example")
+
+    assert refused.exit_code == ends, refused.output
+    assert told in refused.stderr
+    assert "secret" not in refused.output
+
+
+def test_a_template_that_is_not_there_is_looked_for_in_a_folder_that_is_named(folder: Path) -> None:
+    shown = run("elsewhere")
+
+    where = f"(in {folder / 'templates'}; --templates names another folder)"
+    assert shown.exit_code == 2
+    assert shown.stderr == f"template elsewhere: there is no such template {where}\n"

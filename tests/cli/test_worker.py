@@ -67,7 +67,7 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
     ended = RUNNER.invoke(app, ["worker"], env={"FIRSTMILE_MAIL_SENDER": "", "FIRSTMILE_SEND_RATE": "-1"})
 
     assert ended.exit_code == 2
-    assert "FIRSTMILE_SEND_RATE: it must be greater than 0" in ended.stderr
+    assert "FIRSTMILE_SEND_RATE: it must be greater than or equal to 0.01" in ended.stderr
 
 
 def test_who_only_carries_journeys_on_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

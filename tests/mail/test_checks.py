@@ -74,9 +74,45 @@ def test_every_template_that_is_wrong_is_named(tmp_path: Path) -> None:
         **{"intro/subject.txt.j2": "x", "second/sample.json": "{", "second/subject.txt.j2": "{{ x"},
     )
     assert "templates/_layout/base.html.j2:9: links.preferences is missing (its sample)" in problems
-    assert "templates/intro/body.html.j2: the file is missing" in problems
+    assert (
+        "templates/intro/body.html.j2: the file is missing, and there is no body.mjml.j2 either" in problems
+    )
     assert "templates/intro/body.txt.j2: the file is missing" in problems
     assert any(one.startswith("templates/second/subject.txt.j2:1: ") for one in problems)
+
+
+TEXT_LAYOUT = {
+    "_layout/base.txt.j2": "{% block content %}{% endblock %} {{ links.preferences }} {{ brand.address }}"
+}
+
+
+@pytest.mark.parametrize("file", ["body.html.j2", "body.txt.j2", "subject.txt.j2"])
+@pytest.mark.parametrize("word", ["extends", "include"])
+def test_a_layout_that_is_not_there_is_said_where_it_is_asked_for(
+    tmp_path: Path, file: str, word: str
+) -> None:
+    problems = found(tmp_path, **{f"welcome/{file}": f"\n{{% {word} '_layout/bse.j2' %}}"})
+
+    assert f"templates/welcome/{file}:2: {word} '_layout/bse.j2': the file is missing" in problems
+
+
+@pytest.mark.parametrize(
+    ("part", "layout"), [("html", "_layout/base.html.j2"), ("text", "_layout/base.txt.j2")]
+)
+def test_a_block_that_no_layout_has_and_words_outside_blocks_are_errors(
+    tmp_path: Path, part: str, layout: str
+) -> None:
+    written = (
+        f"{{% extends '{layout}' %}}\n\n{{% block contents %}}Hello{{% endblock %}}\n"
+        "{% block content %}{% block own %}x{% endblock %}{% endblock %}\n\nPS: one more thing"
+    )
+    problems = found(tmp_path, **TEXT_LAYOUT, **{part: written})
+
+    file = f"templates/welcome/body.{part.replace('text', 'txt')}.j2"
+    lost = [one for one in problems if "left out" in one]
+    assert [one.split(": ")[0] for one in lost] == [f"{file}:3", f"{file}:6"]
+    assert lost[0].endswith("unknown block 'contents', which would be left out: did you mean 'content'?")
+    assert "stands outside the blocks" in lost[1]
 
 
 @pytest.mark.parametrize(

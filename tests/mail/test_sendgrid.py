@@ -401,6 +401,27 @@ def test_a_message_in_the_log_that_cannot_be_read_may_be_ours(
     assert transport.find(asked) == Unknown("1 messages in SendGrid's log could not be read")
 
 
+@pytest.mark.parametrize(("timeout", "looks"), [(8.0, 3), (0.001, 1)])
+def test_a_log_that_shows_nothing_of_many_messages_is_not_asked_for_each(
+    timeout: float, looks: int, now: SetClock
+) -> None:
+    transport = SendGrid("SG.test", host="http://127.0.0.1:9", timeout=timeout, now=now)
+    asked: list[object] = []
+
+    def read(call: object) -> object:
+        asked.append(call)
+        if len(asked) == 1:
+            return {"messages": [{"sg_message_id": f"m-{number}"} for number in range(500)]}
+        # As a log with a limit of its own answers, and one that takes its time.
+        threading.Event().wait(0.01)
+        return Unknown("SendGrid's log: SendGrid answered 429")
+
+    transport._read = read  # type: ignore[method-assign,assignment]  # an answer the stand-in does not give
+    found = transport.find(trace(now()))
+    assert found == Unknown("SendGrid's log has more messages from that time than could be read")
+    assert len(asked) <= 1 + looks
+
+
 def test_the_body_names_each_address_once() -> None:
     ann = Address("ann@customer.example")
     sent: Message = message(to=(ann,), cc=(Address("ANN@customer.example"), Address("bo@customer.example")))

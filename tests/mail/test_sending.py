@@ -370,6 +370,28 @@ async def test_when_nobody_can_tell_in_time_the_class_decides(
     assert await decided(db, request.key) == [reason]
 
 
+async def test_nobody_gets_the_same_message_every_half_hour_for_ever(
+    db: Database, post: Post, ask: Ask, now: SetClock
+) -> None:
+    class TakesAndSaysNothing(Told):
+        def send(self, message: Any) -> Any:
+            self.sent.append(message)
+            raise OutcomeUnknown("no answer in time")
+
+    transport, request = TakesAndSaysNothing(), ask(params={"template": "welcome", "class": "transactional"})
+    found = await send_once(db, transport, request, post, links=LINKS)
+    for _ in range(1000):
+        if isinstance(found, EffectOutcome):
+            break
+        now.move(seconds=found.retry_in.total_seconds())
+        found = await send_once(db, transport, request, post, links=LINKS)
+    again = "sent again: transactional, and nobody could tell whether it was delivered"
+    given_up = "may have been delivered: the provider did not answer, and nobody could tell in time"
+    is_outcome(found, "failed", f"{given_up} (before that: {again})")
+    assert len(transport.sent) == 4
+    assert await decided(db, request.key) == [again] * 3 + [given_up]
+
+
 async def test_a_delivery_event_settles_what_was_unknown(
     db: Database, post: Post, ask: Ask, now: SetClock
 ) -> None:

@@ -189,7 +189,7 @@ async def test_nobody_listening_is_asked_again(free_port: Callable[[], int]) -> 
 
 async def test_a_system_that_is_not_configured_fails(world: World) -> None:
     found = await world.webhooks.call(ask(params={"system": "billing"}))
-    assert found == Outcome("failed", "no system 'billing' is configured", sent=False)
+    assert found == Outcome("failed", "no system 'billing' is configured (FIRSTMILE_SYSTEMS)", sent=False)
 
 
 @pytest.mark.parametrize(
