@@ -27,6 +27,7 @@ from firstmile.service.events import EventOutcome, Events, ProductEvent
 from firstmile.service.holding import Holding
 from firstmile.service.keys import Keys
 from firstmile.service.premises import Premises, clock
+from firstmile.service.reconciling import Reconciled, Reconciling
 from firstmile.service.standing import FoundPage, Reading, Standing
 from firstmile.settings import Settings
 from firstmile.store import metrics
@@ -56,6 +57,7 @@ class Service:
         self._holding = Holding(self._premises)
         self._correcting = Correcting(self._premises)
         self._reading = Reading(self._premises)
+        self._reconciling = Reconciling(self._premises, self._enrolling)
         self.keys = Keys(self._premises)
         self.bulk = BulkCommands(self._premises, self._commanding)
         self.batches = Batches(self._premises, self._commanding)
@@ -87,6 +89,16 @@ class Service:
         swept = await self._enrolling.sweep(older_than)
         await self.bulk.sweep()
         return swept
+
+    async def reconcile_a_part(self) -> Reconciled:
+        """Compare the next part of store and Temporal, and repair it (see `Reconciling.round`)."""
+        return await self._reconciling.round()
+
+    async def reconcile(
+        self, *, repair: bool = False, thorough: bool = False, stop_lost: bool = False
+    ) -> Reconciled:
+        """Compare all of store and Temporal (see `Reconciling.whole`)."""
+        return await self._reconciling.whole(repair=repair, thorough=thorough, stop_lost=stop_lost)
 
     # Events and commands
 
@@ -204,6 +216,7 @@ __all__ = [
     "Preferences",
     "ProductEvent",
     "Question",
+    "Reconciled",
     "Service",
     "Standing",
     "Swept",

@@ -47,6 +47,7 @@ from firstmile.publishing import routes
 from firstmile.service.auditing import deed_of
 from firstmile.service.events import Events
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, temporal_errors, workflow_id
+from firstmile.service.sightings import ENROLMENT
 from firstmile.signup import SignUp
 from firstmile.store import audit, enrolments, parked, profiles, published, views
 from firstmile.store.audit import Deed
@@ -59,8 +60,6 @@ STALE = timedelta(minutes=2)
 
 AGAIN = ("segment", "traits", "skip", "speed")
 """What may be said when somebody is onboarded again."""
-ENROLMENT = "enrolment"
-"""The memo of a workflow that says which enrolment of its customer it is."""
 _FIRST = WorkflowIDReusePolicy.REJECT_DUPLICATE
 _FURTHER = WorkflowIDReusePolicy.ALLOW_DUPLICATE
 

@@ -45,6 +45,7 @@ COUNTS: Final[dict[str, tuple[str, ...]]] = {
     "commands_total": ("command", "outcome"),
     "events_total": ("outcome",),
     "suppressed_total": ("reason",),
+    "reconciler_drift_total": ("kind", "outcome"),
     "customers": ("segment", "status", "stage"),
     "answers": ("segment", "kind", "bucket"),
 }

@@ -24,6 +24,7 @@ _HELP = {
     "commands_total": "Operators' commands.",
     "events_total": "Product events.",
     "suppressed_total": "Messages stopped for good before they were sent, by reason.",
+    "reconciler_drift_total": "Differences between store and Temporal that were found, repaired or left.",
     "customers": "Customers by where they stand.",
     "answers": "The answers that stand.",
     "hold": "Holds in force.",
