@@ -420,6 +420,7 @@ async def test_a_killed_worker_costs_time_and_nothing_else(tmp_path: Path) -> No
             working = worker(service, tmp_path, address)
 
             job = await ended(service, job.id)
+            stands = {(await service.live(id)).status for id in names(40)}
         finally:
             working.kill()
             working.wait(10)
@@ -427,6 +428,6 @@ async def test_a_killed_worker_costs_time_and_nothing_else(tmp_path: Path) -> No
         assert 7 <= interrupted.done < 40
         assert (job.state, job.done) == ("done", 40)
         # What was told twice would have been rejected: it is paused already.
-        assert {(await service.live(id)).status for id in names(40)} == {"paused"}
+        assert stands == {"paused"}
         done = await audited(service, "pause")
         assert {id: done[id, "done"] for id in names(40)} == dict.fromkeys(names(40), 1)
