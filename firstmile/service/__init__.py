@@ -28,10 +28,12 @@ from firstmile.service.holding import Holding
 from firstmile.service.keys import Keys
 from firstmile.service.premises import Premises, clock
 from firstmile.service.reconciling import Reconciled, Reconciling
-from firstmile.service.standing import FoundPage, Reading, Standing
+from firstmile.service.searching import EVERYBODY, Asked, FoundPage, Searching
+from firstmile.service.standing import Reading, Standing
 from firstmile.settings import Settings
 from firstmile.store import metrics
 from firstmile.store.database import Database
+from firstmile.store.finding import Counted
 from firstmile.store.holds import Hold
 from firstmile.store.metrics import Snapshot
 from firstmile.store.owners import Member, Person
@@ -57,6 +59,7 @@ class Service:
         self._holding = Holding(self._premises)
         self._correcting = Correcting(self._premises)
         self._reading = Reading(self._premises)
+        self._searching = Searching(self._premises)
         self._reconciling = Reconciling(self._premises, self._enrolling)
         self.keys = Keys(self._premises)
         self.bulk = BulkCommands(self._premises, self._commanding)
@@ -149,18 +152,14 @@ class Service:
         return await self._reading.live(subject)
 
     async def find(
-        self,
-        *,
-        segment: str | None = None,
-        status: str | None = None,
-        stage: str | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
+        self, asked: Asked = EVERYBODY, *, cursor: str | None = None, limit: int = 50
     ) -> FoundPage:
-        """A page of customers."""
-        return await self._reading.find(
-            segment=segment, status=status, stage=stage, cursor=cursor, limit=limit
-        )
+        """A page of customers (see `Asked`). Raises `SearchRefused`."""
+        return await self._searching.find(asked, cursor=cursor, limit=limit)
+
+    async def count(self, asked: Asked = EVERYBODY) -> Counted:
+        """How many of them there are, up to 1,000. Raises `SearchRefused`."""
+        return await self._searching.count(asked)
 
     async def counts(self) -> list[Count]:
         """How many customers there are by segment, status and stage."""
@@ -209,6 +208,7 @@ class Service:
 
 __all__ = [
     "STALE",
+    "Asked",
     "Done",
     "Enrolled",
     "EventOutcome",
