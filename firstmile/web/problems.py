@@ -52,6 +52,7 @@ KINDS: dict[type[Exception], Kind] = {
     errors.JourneyOver: Kind(409, "journey-over", "The journey has ended"),
     errors.SignUpRefused: Kind(422, "sign-up-refused", "The sign-up was refused"),
     errors.EventRefused: Kind(422, "event-refused", "The event was refused"),
+    errors.SearchRefused: Kind(422, "bad-parameter", "A parameter cannot be read"),
     errors.CommandMalformed: Kind(422, "command-malformed", "The command was refused"),
     errors.KeyRefused: Kind(401, "unauthorized", "A key is needed"),
     errors.TooManyAttempts: Kind(429, "too-many-attempts", "Too many wrong keys"),

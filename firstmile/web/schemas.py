@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from firstmile.callers import ROLES, SCOPES
 from firstmile.journey.inputs import COMMANDS
 from firstmile.signup import SignUp
+from firstmile.store.finding import COUNTED
 from firstmile.store.holds import SCOPES as HOLD_SCOPES
 from firstmile.web.problems import MEDIA_TYPE
 
@@ -71,6 +72,12 @@ SIGN_UP = _route(
     _ref("SignUp"),
     more={"application/x-ndjson": {"schema": {"type": "string", "description": "A sign-up a line."}}},
 )
+Q = (
+    "Words of three letters or more: each begins a word of the id, the name, the address or the company. "
+    "Case and accents do not matter."
+)
+OVERDUE = "Active, and the next instant more than a minute past; or with an open task that is past its time."
+COUNT = f"Say how many there are, up to {COUNTED}."
 FIND = _route(
     {
         200: _answer(
@@ -81,6 +88,8 @@ FIND = _route(
                 "properties": {
                     "onboardings": {"type": "array", "items": _ref("Listed")},
                     "next": _MAYBE_TEXT,
+                    "count": {"type": "integer", "maximum": COUNTED, "description": "Only if asked for."},
+                    "or_more": {"type": "boolean", "description": "Whether there may be more of them."},
                 },
             },
         )
