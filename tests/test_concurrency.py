@@ -107,7 +107,8 @@ async def test_an_event_storm_neither_loses_the_milestone_nor_blocks_continuing_
 
         assert set(outcomes) == {"accepted"}
         standing = await until(
-            lambda: service.status("c-1"), lambda one: one.view is not None and one.view.onboarded_at
+            lambda: service.status("c-1"),
+            lambda one: one.view is not None and one.view.onboarded_at is not None,
         )
         done = await service.command("c-1", "pause", CommandRequest("ann", "after the storm"))
         assert done.result is not None
