@@ -19,6 +19,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from firstmile.cli import (
+    bulk,
     customers,
     demo,
     dev,
@@ -43,6 +44,7 @@ GROUPS: tuple[typer.Typer, ...] = (
     publish.app,
     customers.app,
     operators.app,
+    bulk.app,
     holds.app,
     keys.app,
     reconcile.app,

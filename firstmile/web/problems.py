@@ -47,6 +47,8 @@ class Kind:
 KINDS: dict[type[Exception], Kind] = {
     NotJson: Kind(400, "not-json", "The body is not JSON"),
     errors.UnknownCustomer: Kind(404, "unknown-customer", "There is no such customer"),
+    errors.UnknownJob: Kind(404, "unknown-job", "There is no such bulk job"),
+    errors.JobDiffers: Kind(409, "job-differs", "This key asked for another job"),
     errors.SignUpDiffers: Kind(409, "sign-up-differs", "This id signed up with another body"),
     errors.CommandRejected: Kind(409, "command-rejected", "The command was rejected"),
     errors.JourneyOver: Kind(409, "journey-over", "The journey has ended"),
