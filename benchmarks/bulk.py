@@ -33,8 +33,9 @@ from firstmile.service import Service
 from firstmile.service.bulk import Order
 from firstmile.service.opening import opened
 from firstmile.store import bulk
-from firstmile.store.bulk import Filters, NewJob
+from firstmile.store.bulk import NewJob
 from firstmile.store.database import Database
+from firstmile.store.finding import Wanted
 from firstmile.store.tables import enrolments, profiles, views
 
 JOURNEY = """\
@@ -228,7 +229,7 @@ async def freeze(database: Database) -> None:
     now = datetime.now(UTC)
     begun = time.perf_counter()
     async with database.writing() as tx:
-        job = await bulk.create(tx, new, Filters(segment="old"), now)
+        job = await bulk.create(tx, new, Wanted(segment="old"), now)
         await bulk.stop(tx, new.id, now)
     took = time.perf_counter() - begun
     turned = []
@@ -238,7 +239,7 @@ async def freeze(database: Database) -> None:
             await bulk.items(db, new.id, state="waiting", cursor=place, limit=100)
             turned.append(time.perf_counter() - begun)
         begun = time.perf_counter()
-        customers = await bulk.count(db, Filters(segment="old"))
+        customers = await bulk.count(db, Wanted(segment="old"))
         counted = time.perf_counter() - begun
     print(
         f"a list of {job.customers} customers: frozen in {took:.1f} s, counted ({customers}) in {counted:.2f} s"

@@ -32,8 +32,9 @@ from firstmile.errors import (
 from firstmile.publishing import check
 from firstmile.service import Service, batches
 from firstmile.service.bulk import QUIET, SAMPLE, Order
+from firstmile.service.searching import Asked
 from firstmile.store import bulk, journal
-from firstmile.store.bulk import Filters, Item, Job
+from firstmile.store.bulk import Item, Job
 from firstmile.store.tables import audit as deeds
 from tests.doorway import (
     JOURNEY,
@@ -89,7 +90,7 @@ async def audited(service: Service, action: str) -> Counter[tuple[str | None, st
 
 def order(ids: list[str] | None = None, **changes: Any) -> Order:
     given: dict[str, Any] = {"command": "pause", "request": PAUSE, "ids": ids, "rate": 50.0}
-    return Order(**{**given, **({} if ids is not None else {"filters": Filters()}), **changes})
+    return Order(**{**given, **({} if ids is not None else {"filters": Asked()}), **changes})
 
 
 @pytest.fixture
@@ -177,6 +178,18 @@ async def test_a_long_list_goes_on_in_new_runs(service: Service, monkeypatch: py
     assert (await handle.query("progress"))["done"] == 9
 
 
+async def test_whoever_a_search_finds_can_be_meant_and_its_words_are_not_kept(service: Service) -> None:
+    await sign_up(service, *names(3))
+    await service.enrol({**SIGN_UP, "id": "c-9", "name": "Mei Tanabe", "email": "mei@tanabe.example"})
+    await until(service.counts, lambda counts: sum(one.customers for one in counts) == 4)
+
+    job, _ = await service.bulk.start(order(filters=Asked(q="tanab", segment="small", version=1)))
+    job = await ended(service, job.id)
+
+    assert list(await results(service, job.id)) == ["c-9"]
+    assert job.filter == {"q": "…", "segment": "small", "version": 1}
+
+
 # ---- what is looked at beforehand ------------------------------------------------------------------------
 
 
@@ -186,7 +199,7 @@ async def test_a_dry_run_counts_says_what_would_change_for_the_first_and_changes
     await sign_up(service, *names(12))
     await service.command("c-012", "pause", PAUSE)
 
-    found = await service.bulk.foresee(order(filters=Filters(segment="small")))
+    found = await service.bulk.foresee(order(filters=Asked(segment="small")))
 
     assert (found.customers, len(found.sample)) == (12, SAMPLE)
     said = {one.subject: one for one in found.sample}
@@ -207,9 +220,9 @@ async def test_a_dry_run_counts_says_what_would_change_for_the_first_and_changes
         ({"rate": 50.1}, "rate"),
         ({"rate": float("nan")}, "rate"),
         ({"filters": None}, "filter"),
-        ({"ids": ["c-1"], "filters": Filters()}, "filter"),
+        ({"ids": ["c-1"], "filters": Asked()}, "filter"),
         ({"filters": None, "ids": []}, "ids"),
-        ({"filters": Filters(segment="nothing")}, "filter"),
+        ({"filters": Asked(segment="nothing")}, "filter"),
     ],
 )
 async def test_what_makes_no_sense_is_refused_and_leaves_nothing_behind(

@@ -39,6 +39,22 @@ def bulk(
     segment: Annotated[str | None, typer.Option(help="Only customers of this segment.")] = None,
     status: Annotated[str | None, typer.Option(help="Only those who are active, paused or stuck.")] = None,
     stage: Annotated[str | None, typer.Option(help="Only those in this stage.")] = None,
+    q: Annotated[
+        str | None,
+        typer.Option("--q", metavar="WORDS", help="Beginnings of words of id, name, address or company."),
+    ] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Only this version of a journey.")] = None,
+    owner: Annotated[str | None, typer.Option(metavar="PERSON", help="Only this person's customers.")] = None,
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only where something is late.")] = False,
+    stuck: Annotated[
+        str | None, typer.Option(metavar="STEP", help="Only where this step has failed.")
+    ] = None,
+    because: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only where a step failed for a reason like this.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="INSTANT", help="Only those enrolled then or later.")
+    ] = None,
     everybody: Annotated[bool, typer.Option("--everybody", help="Everybody who is on the way.")] = False,
     ids: Annotated[
         str | None,
@@ -69,12 +85,12 @@ def bulk(
     """Give a command to many customers at once: count and look first, then at a rate, each once."""
     from firstmile.contracts import CommandRequest
     from firstmile.service.bulk import Order, foresight_as_json, job_as_json
-    from firstmile.store.bulk import Filters
+    from firstmile.service.searching import Asked
 
-    filters = Filters(segment, status, stage)
-    chosen = filters != Filters()
-    if sum((chosen, everybody, ids is not None)) != 1:
-        raise typer.BadParameter("say whom: --segment, --status, --stage; or --everybody; or --ids FILE")
+    began = instant(since, "--since")
+    filters = Asked(q, segment, status, stage, version, owner, overdue, stuck, because, began)
+    if sum((filters != Asked(), everybody, ids is not None)) != 1:
+        raise typer.BadParameter("say whom: --segment, --status and the like; or --everybody; or --ids FILE")
     request = CommandRequest(
         actor=actor or operator(),
         reason=reason,

@@ -62,7 +62,7 @@ class Service:
         self._searching = Searching(self._premises)
         self._reconciling = Reconciling(self._premises, self._enrolling)
         self.keys = Keys(self._premises)
-        self.bulk = BulkCommands(self._premises, self._commanding)
+        self.bulk = BulkCommands(self._premises, self._commanding, self._searching)
         self.batches = Batches(self._premises, self._commanding)
         self.auditing = Auditing(self._premises)
         self.answers = Answers(self._premises, events)

@@ -31,6 +31,7 @@ from firstmile.errors import (
     Flaw,
     JobDiffers,
     JourneyOver,
+    SearchRefused,
     TemporalAway,
     UnknownCustomer,
     UnknownJob,
@@ -41,8 +42,9 @@ from firstmile.journey.problems import unknown
 from firstmile.service.auditing import deed_of
 from firstmile.service.commanding import Commanding
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, temporal_errors
+from firstmile.service.searching import Asked, Searching
 from firstmile.store import audit, bulk
-from firstmile.store.bulk import Chosen, Filters, Item, ItemPage, ItemState, Job, JobPage, NewJob
+from firstmile.store.bulk import Chosen, Item, ItemPage, ItemState, Job, JobPage, NewJob
 
 SAMPLE: Final = 10
 """How many customers are looked at beforehand."""
@@ -66,7 +68,7 @@ class Order:
 
     command: str
     request: CommandRequest
-    filters: Filters | None = None
+    filters: Asked | None = None
     ids: Sequence[str] | None = None
     rate: float | None = None
 
@@ -95,17 +97,19 @@ class BulkForesight:
 class BulkCommands:
     """The part of the service that commands many customers at once."""
 
-    def __init__(self, premises: Premises, commanding: Commanding) -> None:
+    def __init__(self, premises: Premises, commanding: Commanding, searching: Searching) -> None:
         self._premises = premises
         self._commanding = commanding
+        self._searching = searching
 
     async def foresee(self, order: Order) -> BulkForesight:
         """What an order would do; nothing changes. Raises `CommandMalformed`."""
         order = self._checked(order)
         async with self._premises.reading() as db:
             if order.filters is not None:
-                customers = await bulk.count(db, order.filters)
-                first = await bulk.sample(db, order.filters, SAMPLE)
+                wanted = self._searching.wanted(order.filters)
+                customers = await bulk.count(db, wanted)
+                first = await bulk.sample(db, wanted, SAMPLE)
             else:
                 named = list(dict.fromkeys(order.ids or ()))
                 customers, first = len(named), [Chosen(subject, None) for subject in named[:SAMPLE]]
@@ -130,7 +134,11 @@ class BulkCommands:
                 if known.request_hash != new.request_hash:
                     raise JobDiffers(known.id)
                 return known, False
-            whom = order.filters if order.filters is not None else await bulk.chosen(tx, order.ids or ())
+            whom = (
+                await bulk.chosen(tx, order.ids or ())
+                if order.filters is None
+                else self._searching.wanted(order.filters)
+            )
             job = await bulk.create(tx, new, whom, now)
             if not job.customers:
                 raise _nobody(order)
@@ -250,6 +258,11 @@ class BulkCommands:
             flaws.append(Flaw("filter", "say whom: a filter ({} is everybody on the way), or ids; not both"))
         if order.ids is not None and len(order.ids) > MAX_IDS:
             flaws.append(Flaw("ids", f"at most {MAX_IDS} customers are named one by one"))
+        if order.filters is not None:
+            try:
+                self._searching.wanted(order.filters)
+            except SearchRefused as refused:
+                flaws += [Flaw(f"filter.{flaw.field}", flaw.message) for flaw in refused.flaws]
         if rate is None:
             rate = min(settings.bulk_rate, limit)
         elif not (math.isfinite(rate) and 0 < rate <= limit):
@@ -292,8 +305,7 @@ def _nobody(order: Order) -> CommandMalformed:
 
 
 def _new_job(order: Order, key: str | None, api_key: str | None) -> NewJob:
-    wanted = None if order.filters is None else asdict(order.filters)
-    chosen = None if wanted is None else {name: value for name, value in wanted.items() if value is not None}
+    chosen = None if order.filters is None else _said(order.filters)
     body = [
         order.command,
         arguments_of(order.request),
@@ -309,13 +321,22 @@ def _new_job(order: Order, key: str | None, api_key: str | None) -> NewJob:
         id=secrets.token_hex(6) if key is None else hashlib.sha256(named.encode()).hexdigest()[:12],
         command=order.command,
         arguments=arguments_of(order.request),
-        filter=chosen,
+        # What words somebody looked for may be a name or an address: that is kept with the profile alone.
+        filter=None if chosen is None else {**chosen, **({"q": "…"} if "q" in chosen else {})},
         actor=order.request.actor or "somebody",
         key=api_key,
         reason=order.request.reason or "",
         request_hash=hashlib.sha256(text.encode()).hexdigest(),
         rate=order.rate or 0,
     )
+
+
+def _said(filters: Asked) -> dict[str, Any]:
+    """Filters as plain values: what is asked, and nothing that is not."""
+    said = {
+        name: value for name, value in asdict(filters).items() if value is not None and value is not False
+    }
+    return {**said, **({} if filters.since is None else {"since": format_instant(filters.since)})}
 
 
 def _workflow_id(id: str) -> str:

@@ -67,7 +67,7 @@ class Searching:
 
     async def find(self, asked: Asked, *, cursor: str | None, limit: int) -> FoundPage:
         """A page of customers. Raises `SearchRefused`."""
-        wanted = self._wanted(asked)
+        wanted = self.wanted(asked)
         async with self._premises.reading() as db:
             try:
                 page = await finding.find(db, wanted, cursor=cursor, limit=limit)
@@ -79,11 +79,12 @@ class Searching:
 
     async def count(self, asked: Asked) -> Counted:
         """How many customers there are of whom all of this holds; nobody counts beyond 1,000."""
-        wanted = self._wanted(asked)
+        wanted = self.wanted(asked)
         async with self._premises.reading() as db:
             return await finding.count(db, wanted)
 
-    def _wanted(self, asked: Asked) -> Wanted:
+    def wanted(self, asked: Asked) -> Wanted:
+        """What is asked, as the store takes it. Raises `SearchRefused` with every flaw."""
         flaws: list[Flaw] = []
         looked_for: tuple[str, ...] = ()
         if asked.q is not None:

@@ -21,18 +21,18 @@ from firstmile.journey.instants import Instant, to_datetime
 from firstmile.store import overdue, stuck, words
 from firstmile.store.columns import JourneyTime
 from firstmile.store.database import AnyRow, Reading
-from firstmile.store.dialect import by_no_index
+from firstmile.store.dialect import by_no_index, look_up_only
 from firstmile.store.tables import assignments, search_words, views
 from firstmile.store.views import Customer, customer_of
 
 FEW: Final = 3_000
 """So many candidates are looked at one by one."""
 
-SCANNED: Final = 10_000
+SCANNED: Final = 6_000
 """So many customers are gone through for one page at most."""
 
 COUNTED: Final = 1_000
-"""Nobody counts further."""
+"""Nobody counts further, or looks at more than twice as many for it where candidates are not few."""
 
 PLACE: Final = (views.c.enrolled_at, views.c.subject, views.c.enrolment)
 """Where a customer comes in the order of pages."""
@@ -109,6 +109,7 @@ async def find(
     """
     after = None if cursor is None else _read_cursor(cursor)
     conditions = list(_conditions(wanted))
+    await look_up_only(db.connection)
     chosen, few = await _rarest(db, conditions)
     if chosen is not None and few:
         return await _among(db, chosen, conditions, after, limit)
@@ -118,16 +119,23 @@ async def find(
 async def count(db: Reading, wanted: Wanted = EVERYBODY) -> Counted:
     """How many customers a search would find, up to `COUNTED`."""
     conditions = list(_conditions(wanted))
+    await look_up_only(db.connection)
     chosen, few = await _rarest(db, conditions)
     found = select(literal(1))
     if chosen is None:
         found = found.select_from(views)
     else:
         assert chosen.candidates is not None
-        found = _looked_at(found, chosen.candidates.limit(FEW + 1)).where(*(one.holds for one in conditions))
+        some = chosen.candidates.limit(FEW if few else 2 * COUNTED)
+        found = _looked_at(found, some).where(*(one.holds for one in conditions))
     row = await db.first(select(func.count()).select_from(found.limit(COUNTED + 1).subquery()))
     number: int = 0 if row is None else row[0]
     return Counted(min(number, COUNTED), number > COUNTED or not few)
+
+
+def conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    """What is true of the views of all who are asked for: for whoever needs everybody, and goes through all."""
+    return [one.holds for one in _conditions(wanted)]
 
 
 # ---- how a page is found ---------------------------------------------------------------------------------

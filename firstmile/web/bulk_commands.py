@@ -15,10 +15,12 @@ from fastapi.responses import JSONResponse, Response
 from firstmile import callers
 from firstmile.bodies import flaws as unstorable
 from firstmile.errors import CommandMalformed, Flaw
+from firstmile.journey.instants import parse_instant
 from firstmile.journey.problems import unknown
 from firstmile.service import Service
 from firstmile.service.bulk import Order, foresight_as_json, item_as_json, job_as_json
-from firstmile.store.bulk import Filters, ItemState
+from firstmile.service.searching import Asked
+from firstmile.store.bulk import ItemState
 from firstmile.web import guard, schemas
 from firstmile.web.api import command_request
 from firstmile.web.guard import Door
@@ -142,18 +144,42 @@ def read(body: object) -> tuple[Order, bool]:
     return order, bool(given.get("dry_run"))
 
 
-def _filters(given: dict[str, Any] | None) -> tuple[Filters | None, list[Flaw]]:
+_FILTERS: dict[str, tuple[type, str]] = {
+    **{one.name: (str, "a text of at most 200 characters") for one in fields(Asked)},
+    "version": (int, "a whole number from 1"),
+    "overdue": (bool, "true or false"),
+    "since": (str, "an instant, as in 2026-03-06T03:00:00Z"),
+}
+
+
+def _filters(given: dict[str, Any] | None) -> tuple[Asked | None, list[Flaw]]:
+    """What a search takes, as JSON."""
     if given is None:
         return None, []
-    names = [one.name for one in fields(Filters)]
-    wanted = {name: value for name, value in given.items() if value is not None}
+    asked: dict[str, Any] = {}
     flaws = []
-    for name, value in wanted.items():
-        if name not in names:
-            flaws.append(Flaw(f"filter.{name}", unknown("filter", name, names)))
-        elif not isinstance(value, str) or len(value) > 200:
-            flaws.append(Flaw(f"filter.{name}", "a text of at most 200 characters was expected"))
-    return (None, flaws) if flaws else (Filters(**wanted), [])
+    for name, value in given.items():
+        kind, words = _FILTERS.get(name, (str, ""))
+        if name not in _FILTERS:
+            flaws.append(Flaw(f"filter.{name}", unknown("filter", name, _FILTERS)))
+        elif value is not None and not _fits(value, kind):
+            flaws.append(Flaw(f"filter.{name}", f"{words} was expected"))
+        elif value is not None:
+            asked[name] = value
+    try:
+        if "since" in asked:
+            asked["since"] = parse_instant(asked["since"])
+    except ValueError as error:
+        flaws.append(Flaw("filter.since", str(error)))
+    return (None, flaws) if flaws else (Asked(**asked), [])
+
+
+def _fits(value: object, kind: type) -> bool:
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    if kind is int:
+        return isinstance(value, int) and 1 <= value < 2**31
+    return isinstance(value, str) and len(value) <= 200
 
 
 def _ids(given: list[Any] | None) -> tuple[Sequence[str] | None, list[Flaw]]:
