@@ -82,7 +82,7 @@ def create_app(
     app.include_router(operations.router(service, outgoing, door))
     links = Links(settings.public_url, settings.link_keys())
     app.include_router(pages.router(service, links, Pages(settings.templates_folder())))
-    schemas.install(app)
+    schemas.install(app, door.scope_of)
     return app
 
 
