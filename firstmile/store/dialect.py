@@ -158,6 +158,13 @@ async def lock_schema(connection: AsyncConnection) -> None:
         await connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
 
 
+async def look_up_only(connection: AsyncConnection) -> None:
+    """Keep PostgreSQL, until this transaction ends, from plans that pay for long questions only."""
+    if connection.dialect.name == "postgresql":
+        wanted = {"enable_seqscan": "off", "max_parallel_workers_per_gather": "0", "jit": "off"}
+        await connection.execute(select(*(func.set_config(*one, True) for one in wanted.items())))
+
+
 def _make_file(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(file, isolation_level=None, timeout=BUSY_TIMEOUT)

@@ -246,7 +246,7 @@ async def settle(db: Database, residents: list[Resident]) -> None:
                 await tasks.complete(tx, key, actor="ann", now=NOW)
 
 
-def town(seed: int = 3, number: int = 90) -> list[Resident]:
+def town(seed: int = 3, number: int = 60) -> list[Resident]:
     chance = random.Random(seed)
     residents = [made_up(one, chance) for one in range(number)]
     last = {one.subject: one.texts for one in residents}
@@ -291,8 +291,8 @@ async def test_whoever_satisfies_what_is_asked_is_found_once_and_nobody_else(db:
     await settle(db, residents)
     newest_first = sorted(residents, key=lambda one: (one.began, one.subject, one.number), reverse=True)
     chance = random.Random(5)
-    searches = [Wanted(), *(Wanted(**{name: make(chance)}) for name, make in ASKED.items() for _ in range(4))]
-    for _ in range(120):
+    searches = [Wanted(), *(Wanted(**{name: make(chance)}) for name, make in ASKED.items() for _ in range(2))]
+    for _ in range(60):
         names = chance.sample(list(ASKED), chance.choice([2, 2, 3, 4]))
         searches.append(Wanted(**{name: ASKED[name](chance) for name in names}))
 
@@ -328,7 +328,7 @@ async def test_a_search_that_finds_nobody_for_long_says_where_it_goes_on(
     monkeypatch.setattr(finding, "FEW", 0)
     monkeypatch.setattr(finding, "SCANNED", 7)
     residents = [
-        replace(one, segment="team", owner="bo" if number else "ann", began=AT - (90 - number) * DAY)
+        replace(one, segment="team", owner="bo" if number else "ann", began=AT - (60 - number) * DAY)
         for number, one in enumerate(town())
     ]
     await settle(db, residents)
