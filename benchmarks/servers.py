@@ -79,11 +79,13 @@ def worker(
 
 
 @contextmanager
-def started(command: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process with its output in a log; asked to end at the end."""
+def started(
+    command: list[str], log: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A process with its output in a log; asked to end at the end. Its environment is ours unless given."""
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, text=True, cwd=HERE.parent
+            command, stdout=output, stderr=subprocess.STDOUT, text=True, cwd=HERE.parent, env=environment
         )
     try:
         yield process
