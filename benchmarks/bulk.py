@@ -4,7 +4,7 @@
 
 A store with a crowd in it, a worker, the HTTP service and a development server, each a process. Sign-ups come
 over HTTP at a steady pace, first with nothing else going on, then while the command goes to everybody who runs,
-then again without; pages of customers and of results are turned meanwhile.
+then again without; pages of customers and of results are turned at the end.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from firstmile import settings
 from firstmile.contracts import CommandRequest
 from firstmile.journey.instants import from_datetime
 from firstmile.service import Service
-from firstmile.service.bulk import Order
 from firstmile.service.opening import opened
+from firstmile.service.orders import Order
 from firstmile.store import bulk
 from firstmile.store.bulk import NewJob
 from firstmile.store.database import Database
@@ -53,6 +53,7 @@ steps:
 """
 SIGN_UPS_A_SECOND = 4.0
 IDLE_SECONDS = 45.0
+PAGES_SECONDS = 15.0
 AT_ONCE = 16
 
 
@@ -178,17 +179,16 @@ async def measure(
         (await web.get(path)).raise_for_status()
 
     phase = 1
-    meanwhile = [
-        asyncio.create_task(paced(one_sign_up, lambda: not over, SIGN_UPS_A_SECOND)),
-        asyncio.create_task(paced(page, lambda: not over, 2.0)),
-        asyncio.create_task(paced(results, lambda: not over, 1.0)),
-    ]
+    meanwhile = asyncio.create_task(paced(one_sign_up, lambda: not over, SIGN_UPS_A_SECOND))
     while (job := await service.bulk.get(job.id)).ended_at is None:  # noqa: ASYNC110  # likewise
         await asyncio.sleep(0.5)
     over = True
-    busy, pages, result_pages = await asyncio.gather(*meanwhile)
+    busy = await meanwhile
+    await asyncio.sleep(2)
     phase = 2
     idle += await paced(one_sign_up, for_seconds(IDLE_SECONDS), SIGN_UPS_A_SECOND)
+    pages = await paced(page, for_seconds(PAGES_SECONDS), 4.0)
+    result_pages = await paced(results, for_seconds(PAGES_SECONDS), 4.0)
 
     times = sorted([item.at.timestamp() for item in await everybody(service, job.id) if item.at is not None])
     span = times[-1] - times[0]
@@ -202,7 +202,7 @@ async def measure(
     print(f"sign-ups, p95: {p95(idle):.0f} ms idle ({len(idle)}), {p95(busy):.0f} ms meanwhile ({len(busy)}): "
           f"{p95(busy) / p95(idle):.2f}; p50: {statistics.median(idle) * 1000:.0f} and "
           f"{statistics.median(busy) * 1000:.0f} ms")  # fmt: skip
-    print(f"pages meanwhile, p95: {p95(pages):.0f} ms of customers, {p95(result_pages):.0f} ms of results")
+    print(f"pages over HTTP, p95: {p95(pages):.0f} ms of customers, {p95(result_pages):.0f} ms of results")
     await freeze(database)
 
 
@@ -230,6 +230,7 @@ async def freeze(database: Database) -> None:
     begun = time.perf_counter()
     async with database.writing() as tx:
         job = await bulk.create(tx, new, Wanted(segment="old"), now)
+        assert job is not None
         await bulk.stop(tx, new.id, now)
     took = time.perf_counter() - begun
     turned = []

@@ -31,7 +31,8 @@ from firstmile.errors import (
 )
 from firstmile.publishing import check
 from firstmile.service import Service, batches
-from firstmile.service.bulk import QUIET, SAMPLE, Order
+from firstmile.service.bulk import QUIET, SAMPLE
+from firstmile.service.orders import Order
 from firstmile.service.searching import Asked
 from firstmile.store import bulk, journal
 from firstmile.store.bulk import Item, Job

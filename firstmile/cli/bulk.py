@@ -17,7 +17,8 @@ from firstmile.cli.operators import pairs
 
 if TYPE_CHECKING:
     from firstmile.service import Service
-    from firstmile.service.bulk import BulkForesight, Order
+    from firstmile.service.bulk import BulkForesight
+    from firstmile.service.orders import Order
     from firstmile.store.bulk import Job
 
 app = typer.Typer()
@@ -84,7 +85,8 @@ def bulk(
 ) -> None:
     """Give a command to many customers at once: count and look first, then at a rate, each once."""
     from firstmile.contracts import CommandRequest
-    from firstmile.service.bulk import Order, foresight_as_json, job_as_json
+    from firstmile.service.bulk import foresight_as_json, job_as_json
+    from firstmile.service.orders import Order
     from firstmile.service.searching import Asked
 
     began = instant(since, "--since")

@@ -139,12 +139,17 @@ async def chosen(db: Reading, subjects: Sequence[str]) -> list[Chosen]:
 # Freezing
 
 
-async def create(tx: Writing, new: NewJob, whom: Wanted | Sequence[Chosen], now: datetime) -> Job:
-    """Write a job with its list. One statement makes a list from filters: it is of one moment."""
+async def create(tx: Writing, new: NewJob, whom: Wanted | Sequence[Chosen], now: datetime) -> Job | None:
+    """Write a job with its list; None if there is a job of this id: then nothing changes.
+
+    One statement makes the list of those who are wanted: it is of one moment.
+    """
     row = {name: getattr(new, name) for name in NewJob.__slots__}
     counted = {"customers": 0, "done": 0, "rejected": 0, "failed": 0}
     times = {"created_at": now, "updated_at": now}
-    await tx.execute(tx.insert(bulk_jobs).values({**row, **counted, **times, "state": "preparing"}))
+    job = tx.insert(bulk_jobs).values({**row, **counted, **times, "state": "preparing"})
+    if (await tx.execute(job.on_conflict_do_nothing())).rowcount != 1:
+        return None
     if isinstance(whom, Wanted):
         listed = select(
             literal(new.id),

@@ -18,7 +18,8 @@ from firstmile.errors import CommandMalformed, Flaw
 from firstmile.journey.instants import parse_instant
 from firstmile.journey.problems import unknown
 from firstmile.service import Service
-from firstmile.service.bulk import Order, foresight_as_json, item_as_json, job_as_json
+from firstmile.service.bulk import foresight_as_json, item_as_json, job_as_json
+from firstmile.service.orders import Order
 from firstmile.service.searching import Asked
 from firstmile.store.bulk import ItemState
 from firstmile.web import guard, schemas
@@ -63,7 +64,7 @@ def router(service: Service, door: Door) -> APIRouter:
 
     @found.get("", dependencies=operate, **schemas.BULK_JOBS)
     async def jobs(
-        cursor: Annotated[str | None, Query(max_length=64)] = None,
+        cursor: Annotated[str | None, Query(pattern="^[0-9a-f]{12}$")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> Response:
         """Bulk jobs, the newest first."""
@@ -186,6 +187,6 @@ def _ids(given: list[Any] | None) -> tuple[Sequence[str] | None, list[Flaw]]:
     if given is None:
         return None, []
     for place, one in enumerate(given):
-        if not isinstance(one, str) or not 0 < len(one) <= 200:
+        if not isinstance(one, str):
             return None, [Flaw(f"ids[{place}]", "an id was expected: a text of at most 200 characters")]
     return given, []

@@ -50,6 +50,8 @@ async def customers(
 async def listed(db: Database, whom: Wanted | list[Chosen]) -> list[Item]:
     async with db.writing() as tx:
         job = await bulk.create(tx, NEW, whom, NOW)
+        assert job is not None
+        assert await bulk.create(tx, NEW, whom, NOW) is None, "the same id twice"
     async with db.reading() as tx:
         found = await bulk.items(tx, job.id, limit=1_000)
     assert job.customers == len(found.items)
@@ -176,5 +178,6 @@ async def test_many_customers_are_listed_in_seconds(db: Database) -> None:
     async with db.writing() as tx:
         found = await bulk.create(tx, NEW, Wanted(segment="team"), NOW)
 
+    assert found is not None
     assert found.customers == 20_000
     assert time.perf_counter() - begun < 5
