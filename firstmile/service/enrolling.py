@@ -95,6 +95,7 @@ class Enrolling:
     def __init__(self, premises: Premises, events: Events) -> None:
         self._premises = premises
         self._events = events
+        self._world_is_known = False
 
     async def enrol(self, body: object) -> Enrolled:
         """Start a customer, or say that this was done before.
@@ -221,8 +222,12 @@ class Enrolling:
         else:
             async with self._premises.reading() as db:
                 found = await shelf.current(db)
-        # The first time, this loads the world's holidays: not on the event loop.
-        sign_up = await asyncio.to_thread(signup.read, body, routes(found))
+        if self._world_is_known:
+            sign_up = signup.read(body, routes(found))
+        else:
+            # The first time, this loads the names of the world's zones and countries: not on the event loop.
+            sign_up = await asyncio.to_thread(signup.read, body, routes(found))
+            self._world_is_known = sign_up.country is not None and sign_up.timezone is not None
         return sign_up, found[sign_up.segment]
 
     async def _register(

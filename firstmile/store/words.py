@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy import ColumnElement, and_, bindparam, delete, select
 
 from firstmile.store.database import Writing
+from firstmile.store.dialect import Insert, insert
 from firstmile.store.tables import search_words
 
 SHORTEST: Final = 3
@@ -34,6 +36,9 @@ _WITHOUT_ACCENT: Final = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
 )
 """Letters that Unicode does not take apart."""
+
+
+_MINE: Final = select(search_words.c.word).where(search_words.c.subject == bindparam("the_subject"))
 
 
 class TooShort(ValueError):
@@ -70,16 +75,21 @@ def begins(word: str) -> ColumnElement[bool]:
     return and_(search_words.c.word >= word, search_words.c.word < word + _LAST)
 
 
+@cache
+def _insert(name: str) -> Insert:
+    return insert(name, search_words).on_conflict_do_nothing()
+
+
 async def write(tx: Writing, subject: str, texts: Iterable[str | None]) -> None:
     """Make these the texts that a customer is found by. The profile is written before: it is the lock."""
     now = set(kept(texts))
     mine = search_words.c.subject == subject
-    before = {row.word for row in await tx.all(select(search_words.c.word).where(mine))}
+    before = {row.word for row in await tx.all(_MINE, {"the_subject": subject})}
     if before - now:
         await tx.execute(delete(search_words).where(mine, search_words.c.word.in_(sorted(before - now))))
     if now - before:
         rows = [{"subject": subject, "word": word} for word in sorted(now - before)]
-        await tx.execute(tx.insert(search_words).on_conflict_do_nothing(), rows)
+        await tx.execute(_insert(tx.dialect_name), rows)
 
 
 def _that_begin_no_other(given: Iterable[str]) -> list[str]:
