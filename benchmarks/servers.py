@@ -43,7 +43,7 @@ class Running:
 @contextmanager
 def temporal(folder: Path) -> Iterator[Running]:
     """A development server on a file, on a free loopback port."""
-    port = _free_port()
+    port = free_port()
     command = [
         str(Path(sys.executable).with_name("temporal")),
         *("server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port)),
@@ -52,7 +52,7 @@ def temporal(folder: Path) -> Iterator[Running]:
     ]
     for key in search_attributes.ALL:
         command += ["--search-attribute", f"{key.name}={_KINDS.get(key.name, 'Keyword')}"]
-    with _process(command, folder / "temporal.log") as process:
+    with started(command, folder / "temporal.log") as process:
         deadline = time.monotonic() + 30
         while not _listens(port):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -69,7 +69,7 @@ def worker(
     command = [sys.executable, "-m", "benchmarks.bench_worker", address, database_url, str(cached)]
     command.append("reacting" if reacting else "quiet")
     log = folder / "worker.log"
-    with _process(command, log) as process:
+    with started(command, log) as process:
         deadline = time.monotonic() + 60
         while "ready" not in log.read_text():
             if process.poll() is not None or time.monotonic() > deadline:
@@ -79,10 +79,13 @@ def worker(
 
 
 @contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
+def started(
+    command: list[str], log: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A process with its output in a log; asked to end at the end. Its environment is ours unless given."""
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, text=True, cwd=HERE.parent
+            command, stdout=output, stderr=subprocess.STDOUT, text=True, cwd=HERE.parent, env=environment
         )
     try:
         yield process
@@ -95,7 +98,8 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -66,6 +66,12 @@ class CommandMalformed(_Flawed):
     opening = "the command was refused:"
 
 
+class SearchRefused(_Flawed):
+    """What is looked for cannot be told from how it was asked."""
+
+    opening = "the search was refused:"
+
+
 class PublishRefused(FirstmileError):
     """Nothing was published: the files have errors, or a version would change after it was published."""
 

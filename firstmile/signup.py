@@ -190,7 +190,8 @@ def again(profile: profiles.Profile, segment: str, given: Mapping[str, Any]) -> 
         "locale": profile.locale,
         "consent": consent,
     }
-    return {name: value for name, value in {**known, **given}.items() if value is not None}
+    said = {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in {**known, **said}.items() if value is not None}
 
 
 def subject_as_kept(

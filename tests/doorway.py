@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -123,6 +123,25 @@ class Nowhere:
     def get_workflow_handle(self, workflow_id: str, **_: Any) -> _NoHandle:
         return _NoHandle(self, workflow_id)
 
+    namespace = "default"
+
+    @property
+    def workflow_service(self) -> _NoLists:
+        return _NoLists(self)
+
+
+@dataclass
+class _NoLists:
+    client: Nowhere
+
+    async def list_workflow_executions(self, *_: Any, **__: Any) -> None:
+        self.client._answer()
+        raise RPCError("not here", RPCStatusCode.UNIMPLEMENTED, b"")
+
+    async def describe_workflow_execution(self, *_: Any, **__: Any) -> None:
+        self.client._answer()
+        raise RPCError("not here", RPCStatusCode.UNIMPLEMENTED, b"")
+
 
 @dataclass
 class _NoHandle:
@@ -135,7 +154,7 @@ class _NoHandle:
         if self.id not in known or self.id in self.client.finished:
             raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
 
-    async def signal(self, name: str, arg: Any, **_: Any) -> None:
+    async def signal(self, name: str, arg: Any = None, **_: Any) -> None:
         await self._there()
         self.client.signals.append((self.id, arg))
 
@@ -242,21 +261,47 @@ def activities(database: Database) -> Sequence[Callable[..., Any]]:
     return [*(effect(name) for name in set(signatures.EFFECTS.values())), write_records]
 
 
-@asynccontextmanager
-async def town(place: Path, *, works: bool = True) -> AsyncIterator[Service]:
-    """A service whose customers run; or wait for a worker, if it does not work."""
-    server = await WorkflowEnvironment.start_time_skipping(
+def skipping_server() -> Awaitable[WorkflowEnvironment]:
+    """A server whose time skips; it has no lists."""
+    return WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
         data_converter=pydantic_data_converter,
     )
-    async with server:
-        await connection.ensure_search_attributes(server.client)
-        async with opened(place, server.client) as service:
-            effects = [*activities(database_of(service)), GiveCommands(service).give_commands]
-            queue = service.settings.task_queue
-            begun = working(server.client, queue, journeys=effects, messages=effects)
-            async with begun if works else nullcontext():
-                yield service
+
+
+def development_server(*dynamic_config: str) -> Awaitable[WorkflowEnvironment]:
+    """A server with everything that a real one has; its time is ours."""
+    options = [word for value in dynamic_config for word in ("--dynamic-config-value", value)]
+    return WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
+        dev_server_extra_args=options,
+        dev_server_log_level="error",
+        data_converter=pydantic_data_converter,
+    )
+
+
+@asynccontextmanager
+async def town(
+    place: Path,
+    *,
+    works: bool = True,
+    server: Awaitable[WorkflowEnvironment] | None = None,
+    now: Callable[[], datetime] | None = None,
+) -> AsyncIterator[Service]:
+    """A service whose customers run; or wait for a worker, if it does not work."""
+    async with await (server or skipping_server()) as environment:
+        await connection.ensure_search_attributes(environment.client)
+        async with (
+            opened(place, environment.client, now) as service,
+            worker(service) if works else nullcontext(),
+        ):
+            yield service
+
+
+def worker(service: Service) -> AbstractAsyncContextManager[object]:
+    """Workers for a service's customers, on both of their queues."""
+    effects = [*activities(database_of(service)), GiveCommands(service).give_commands]
+    return working(service._premises.client, service.settings.task_queue, journeys=effects, messages=effects)
 
 
 async def until(look: Callable[[], Awaitable[T]], right: Callable[[T], bool], seconds: float = 20) -> T:

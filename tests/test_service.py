@@ -26,7 +26,7 @@ from firstmile.errors import (
 )
 from firstmile.journey.instants import from_datetime
 from firstmile.links import Target
-from firstmile.service import Service, commanding, enrolling, standing
+from firstmile.service import Asked, Service, commanding, enrolling, standing
 from firstmile.service import events as reading
 from firstmile.service.standing import as_json
 from firstmile.store import delivery_events, enrolments, ledger, parked, profiles, responses
@@ -455,7 +455,7 @@ async def test_a_customer_runs_is_seen_commanded_and_stopped(tmp_path: Path) -> 
         for number in (1, 2):
             await running.event(event(id=f"r{number}"))
         await until(lambda: running.status("c-1"), lambda one: as_json(one)["onboarded"])
-        page = await running.find(stage="mastery")
+        page = await running.find(Asked(stage="mastery"))
         assert [one.customer.subject for one in page.customers] == ["c-1"]
 
         await running.command("c-1", "cancel", CommandRequest("ann", "left"))

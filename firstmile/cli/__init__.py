@@ -19,6 +19,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from firstmile.cli import (
+    bulk,
     customers,
     demo,
     dev,
@@ -28,6 +29,7 @@ from firstmile.cli import (
     operators,
     preview,
     publish,
+    reconcile,
     serve,
     settings,
     simulate,
@@ -45,9 +47,11 @@ GROUPS: tuple[typer.Typer, ...] = (
     publish.app,
     customers.app,
     operators.app,
+    bulk.app,
     holds.app,
     keys.app,
     suppressions.app,
+    reconcile.app,
     serve.app,
     worker.app,
     settings.app,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstmile.cli.errands import call, console, fail, print_json
+from firstmile.cli.errands import call, console, fail, instant, print_json, say
 
 if TYPE_CHECKING:
-    from firstmile.service import FoundPage, Service
+    from firstmile.service import Asked, Service
 
 app = typer.Typer()
 
@@ -22,38 +22,47 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object, for program
 
 @app.command(name="list")
 def list_customers(
+    q: Annotated[
+        str | None,
+        typer.Option("--q", metavar="WORDS", help="Beginnings of words of id, name, address or company."),
+    ] = None,
     segment: Annotated[str | None, typer.Option(help="Only this segment.")] = None,
     status: Annotated[
         str | None, typer.Option(help="Only this status: active, paused, stuck, completed, stopped.")
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Only this stage.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Only this version of a journey.")] = None,
+    owner: Annotated[
+        str | None, typer.Option(metavar="PERSON", help="Only customers of this person.")
+    ] = None,
+    overdue: Annotated[
+        bool, typer.Option("--overdue", help="Only where something should have happened, or a task is late.")
+    ] = False,
+    stuck: Annotated[
+        str | None, typer.Option(metavar="STEP", help="Only where this step has failed.")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only where a step failed for a reason like this.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="INSTANT", help="Only those enrolled then or later.")
+    ] = None,
+    count: Annotated[bool, typer.Option("--count", help="Only say how many there are, up to 1,000.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="No more than so many.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
 ) -> None:
-    """List customers, the newest first."""
+    """List customers, the newest first: those of whom everything holds that is asked."""
     from firstmile.cli import tables
-    from firstmile.service.standing import listed_as_json
+    from firstmile.service import Asked
 
     if status is not None and status not in tables.STATUSES:
         raise typer.BadParameter(f"there is no status '{status}': " + ", ".join(tables.STATUSES))
-
-    async def errand(service: Service) -> tuple[list[dict[str, Any]], bool]:
-        found: list[dict[str, Any]] = []
-        cursor: str | None = None
-        while True:
-            page: FoundPage = await service.find(
-                segment=segment,
-                status=status,
-                stage=stage,
-                cursor=cursor,
-                limit=min(limit - len(found), 200),
-            )
-            found += map(listed_as_json, page.customers)
-            cursor = page.cursor
-            if cursor is None or len(found) >= limit:
-                return found, cursor is not None
-
-    customers, more = call(errand)
+    began = instant(since, "--since")
+    asked = Asked(q, segment, status, stage, version, owner, overdue, stuck, reason, began)
+    if count:
+        _count(asked, as_json)
+        return
+    customers, more = call(lambda service: _listed(service, asked, limit))
     if as_json:
         for one in customers:
             print_json(one)
@@ -61,6 +70,27 @@ def list_customers(
     console().print(tables.customers(customers))
     if more:
         typer.echo(f"There are more: --limit {limit * 2} shows some of them.", err=True)
+
+
+def _count(asked: Asked, as_json: bool) -> None:
+    counted = call(lambda service: service.count(asked))
+    number, more = counted.number, " or more" if counted.or_more else ""
+    words = f"{number:,}{more} customer{'' if number == 1 and not more else 's'}"
+    say(as_json, {"count": number, "or_more": counted.or_more}, words)
+
+
+async def _listed(service: Service, asked: Asked, limit: int) -> tuple[list[dict[str, Any]], bool]:
+    """At most so many customers, and whether there may be more."""
+    from firstmile.service.searching import listed_as_json
+
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = await service.find(asked, cursor=cursor, limit=min(limit - len(found), 200))
+        found += map(listed_as_json, page.customers)
+        cursor = page.cursor
+        if cursor is None or len(found) >= limit:
+            return found, cursor is not None
 
 
 @app.command()

@@ -39,7 +39,7 @@ def settings_or_exit(*, sends: bool = False) -> Settings:
 def call(errand: Callable[[Service], Awaitable[T]]) -> T:
     """Open the service, do something with it, and give what came of it; an error is told, and leaves."""
     from firstmile.callers import Caller, acting
-    from firstmile.errors import CommandMalformed, EventRefused, FirstmileError, SignUpRefused
+    from firstmile.errors import CommandMalformed, EventRefused, FirstmileError, SearchRefused, SignUpRefused
     from firstmile.service.opening import opened
 
     settings = settings_or_exit()
@@ -51,7 +51,7 @@ def call(errand: Callable[[Service], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(run())
-    except (CommandMalformed, EventRefused, SignUpRefused) as error:
+    except (CommandMalformed, EventRefused, SearchRefused, SignUpRefused) as error:
         fail(error, 2)
     except FirstmileError as error:
         fail(error, 1)

@@ -201,7 +201,7 @@ def again(
     as_json: Json = False,
 ) -> None:
     """Onboard a customer a second time, once the first is finished."""
-    who, given = actor or operator(), {"traits": _pairs(traits or [])}
+    who, given = actor or operator(), {"traits": pairs(traits or [])}
     more = {"segment": segment} if segment else {}
     enrolled = call(lambda service: service.again(id, {**given, **more}, actor=who, reason=reason))
     said = f"'{id}' is on the way again: enrolment {enrolled.response['enrolment']}"
@@ -220,7 +220,7 @@ def traits(
     as_json: Json = False,
 ) -> None:
     """Change what is known about a customer; null takes a trait away."""
-    _command(id, "traits", actor, reason, dry_run, as_json, traits=_pairs(changes))
+    _command(id, "traits", actor, reason, dry_run, as_json, traits=pairs(changes))
 
 
 # ---- what commands have in common ------------------------------------------------------------------------
@@ -255,7 +255,8 @@ def _command(
     say(as_json, shown, said)
 
 
-def _pairs(changes: Sequence[str]) -> dict[str, Any]:
+def pairs(changes: Sequence[str]) -> dict[str, Any]:
+    """Traits as they are written on a command line: NAME=VALUE."""
     from firstmile import bodies
 
     found: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from firstmile.demo.words import told
 from firstmile.journey.durations import DAY
 from firstmile.journey.instants import Instant
 from firstmile.journey.journal import FINISHED, Entry, View
-from firstmile.store import journal, ledger, responses, views
+from firstmile.store import finding, journal, ledger, responses, views
 from firstmile.store.database import Database, Reading
 
 
@@ -62,7 +62,7 @@ class Observer:
         """Everybody, in the order of the cast."""
         real = time.time_ns() // 1000
         async with self._database.reading() as db:
-            page = await views.find(db, limit=500)
+            page = await finding.find(db, limit=500)
             found = {one.subject: one for one in page.customers}
             return [await self._sight(db, customer, found.get(customer.id), real) for customer in self._cast]
 

@@ -90,13 +90,19 @@ def cut(
         holidays=list(public),
         first_day=(date(first, 1, 1) - _FIRST_DAY).days,
         last_day=(date(last, 12, 31) - _FIRST_DAY).days,
-        data=f"tzdata {version('tzdata')}, holidays {version('holidays')}",
+        data=_data(),
     )
 
 
 def plain_slice(timezone: str = "UTC") -> CalendarSlice:
     """A slice without holidays over a long time; for tests and for journeys without a customer."""
     return cut(timezone, from_datetime(EPOCH + timedelta(days=20_000)), 25_000 * DAY)
+
+
+@lru_cache(maxsize=1)
+def _data() -> str:
+    """Where a slice comes from. Asked for once: it is read from files."""
+    return f"tzdata {version('tzdata')}, holidays {version('holidays')}"
 
 
 @lru_cache(maxsize=1024)

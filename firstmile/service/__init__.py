@@ -30,11 +30,14 @@ from firstmile.service.holding import Holding
 from firstmile.service.keys import Keys
 from firstmile.service.preferences import Preferences, Preferring
 from firstmile.service.premises import Premises, clock
-from firstmile.service.standing import FoundPage, Reading, Standing
+from firstmile.service.reconciling import Reconciled, Reconciling
+from firstmile.service.searching import EVERYBODY, Asked, FoundPage, Searching
+from firstmile.service.standing import Reading, Standing
 from firstmile.service.suppressing import Suppressing
 from firstmile.settings import Settings
 from firstmile.store import metrics
 from firstmile.store.database import Database
+from firstmile.store.finding import Counted
 from firstmile.store.holds import Hold
 from firstmile.store.metrics import Snapshot
 from firstmile.store.owners import Member, Person
@@ -60,8 +63,10 @@ class Service:
         self._holding = Holding(self._premises)
         self._correcting = Correcting(self._premises)
         self._reading = Reading(self._premises)
+        self._searching = Searching(self._premises)
+        self._reconciling = Reconciling(self._premises, self._enrolling)
         self.keys = Keys(self._premises)
-        self.bulk = BulkCommands(self._premises, self._commanding)
+        self.bulk = BulkCommands(self._premises, self._commanding, self._searching)
         self.batches = Batches(self._premises, self._commanding)
         self.auditing = Auditing(self._premises)
         self.answers = Answers(self._premises, events)
@@ -95,6 +100,16 @@ class Service:
         swept = await self._enrolling.sweep(older_than)
         await self.bulk.sweep()
         return swept
+
+    async def reconcile_a_part(self) -> Reconciled:
+        """Compare the next part of store and Temporal, and repair it (see `Reconciling.round`)."""
+        return await self._reconciling.round()
+
+    async def reconcile(
+        self, *, repair: bool = False, thorough: bool = False, stop_lost: bool = False
+    ) -> Reconciled:
+        """Compare all of store and Temporal (see `Reconciling.whole`)."""
+        return await self._reconciling.whole(repair=repair, thorough=thorough, stop_lost=stop_lost)
 
     # Events and commands
 
@@ -153,18 +168,14 @@ class Service:
         return await self._reading.live(subject)
 
     async def find(
-        self,
-        *,
-        segment: str | None = None,
-        status: str | None = None,
-        stage: str | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
+        self, asked: Asked = EVERYBODY, *, cursor: str | None = None, limit: int = 50
     ) -> FoundPage:
-        """A page of customers."""
-        return await self._reading.find(
-            segment=segment, status=status, stage=stage, cursor=cursor, limit=limit
-        )
+        """A page of customers (see `Asked`). Raises `SearchRefused`."""
+        return await self._searching.find(asked, cursor=cursor, limit=limit)
+
+    async def count(self, asked: Asked = EVERYBODY) -> Counted:
+        """How many of them there are, up to 1,000. Raises `SearchRefused`."""
+        return await self._searching.count(asked)
 
     async def counts(self) -> list[Count]:
         """How many customers there are by segment, status and stage."""
@@ -213,6 +224,7 @@ class Service:
 
 __all__ = [
     "STALE",
+    "Asked",
     "Done",
     "Enrolled",
     "EventOutcome",
@@ -220,6 +232,7 @@ __all__ = [
     "Preferences",
     "ProductEvent",
     "Question",
+    "Reconciled",
     "Service",
     "Standing",
     "Swept",

@@ -24,8 +24,8 @@ from firstmile.errors import (
     TemporalAway,
     UnknownCustomer,
 )
-from firstmile.service.bulk import request_of
 from firstmile.service.commanding import Commanding
+from firstmile.service.orders import request_of
 from firstmile.service.premises import Premises
 from firstmile.store import audit, bulk
 from firstmile.store.audit import Outcome

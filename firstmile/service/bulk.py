@@ -8,22 +8,21 @@ could not be started yet is started by the sweep, and what the store says of sto
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 import math
-import secrets
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final
 
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from firstmile import bodies, callers
-from firstmile.contracts import BULK_WORKFLOW, BulkStart, CommandRequest
+from firstmile.contracts import BULK_WORKFLOW, BulkStart
 from firstmile.errors import (
     CommandMalformed,
     CommandRejected,
@@ -31,6 +30,7 @@ from firstmile.errors import (
     Flaw,
     JobDiffers,
     JourneyOver,
+    SearchRefused,
     TemporalAway,
     UnknownCustomer,
     UnknownJob,
@@ -40,9 +40,12 @@ from firstmile.journey.instants import format_instant, from_datetime
 from firstmile.journey.problems import unknown
 from firstmile.service.auditing import deed_of
 from firstmile.service.commanding import Commanding
+from firstmile.service.orders import Order, new_job, nobody, wrong_ids
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, temporal_errors
+from firstmile.service.searching import Searching
 from firstmile.store import audit, bulk
-from firstmile.store.bulk import Chosen, Filters, Item, ItemPage, ItemState, Job, JobPage, NewJob
+from firstmile.store.bulk import Chosen, Item, ItemPage, ItemState, Job, JobPage
+from firstmile.store.finding import Wanted
 
 SAMPLE: Final = 10
 """How many customers are looked at beforehand."""
@@ -53,22 +56,8 @@ MAX_IDS: Final = 100_000
 QUIET: Final = timedelta(minutes=1)
 """After how long without news the sweep looks whether a job's workflow is there."""
 
+_ID: Final = re.compile(r"[0-9a-f]{12}")
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is asked for: a command for those whom `filters` mean, or for `ids`.
-
-    `request` has the command's arguments, who asks, and why. `rate` is customers per second at most; None: as
-    the settings say.
-    """
-
-    command: str
-    request: CommandRequest
-    filters: Filters | None = None
-    ids: Sequence[str] | None = None
-    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +84,24 @@ class BulkForesight:
 class BulkCommands:
     """The part of the service that commands many customers at once."""
 
-    def __init__(self, premises: Premises, commanding: Commanding) -> None:
+    def __init__(self, premises: Premises, commanding: Commanding, searching: Searching) -> None:
         self._premises = premises
         self._commanding = commanding
+        self._searching = searching
 
     async def foresee(self, order: Order) -> BulkForesight:
         """What an order would do; nothing changes. Raises `CommandMalformed`."""
         order = self._checked(order)
         async with self._premises.reading() as db:
             if order.filters is not None:
-                customers = await bulk.count(db, order.filters)
-                first = await bulk.sample(db, order.filters, SAMPLE)
+                wanted = self._searching.wanted(order.filters)
+                customers = await bulk.count(db, wanted)
+                first = await bulk.sample(db, wanted, SAMPLE)
             else:
                 named = list(dict.fromkeys(order.ids or ()))
                 customers, first = len(named), [Chosen(subject, None) for subject in named[:SAMPLE]]
         if not customers:
-            raise _nobody(order)
+            raise nobody(order)
         sample = await asyncio.gather(*(self._sampled(one.subject, order) for one in first))
         return BulkForesight(order.command, customers, order.rate or 0, list(sample))
 
@@ -122,18 +113,22 @@ class BulkCommands:
         """
         order = self._checked(order)
         caller = callers.current()
-        new = _new_job(order, key, None if caller is None else caller.key)
+        new = new_job(order, key, None if caller is None else caller.key)
         now = self._premises.now()
+        if order.filters is not None:
+            whom: Wanted | Sequence[Chosen] = self._searching.wanted(order.filters)
+        else:
+            async with self._premises.reading() as db:
+                whom = await bulk.chosen(db, order.ids or ())
         async with self._premises.writing() as tx:
-            known = None if key is None else await bulk.get(tx, new.id)
-            if known is not None:
-                if known.request_hash != new.request_hash:
-                    raise JobDiffers(known.id)
-                return known, False
-            whom = order.filters if order.filters is not None else await bulk.chosen(tx, order.ids or ())
             job = await bulk.create(tx, new, whom, now)
+            if job is None:
+                known = await bulk.get(tx, new.id)
+                if known is None or known.request_hash != new.request_hash:
+                    raise JobDiffers(new.id)
+                return known, False
             if not job.customers:
-                raise _nobody(order)
+                raise nobody(order)
             asked = {"command": job.command, "customers": job.customers, "rate": job.rate}
             deed = deed_of("bulk", job.actor, now, reason=job.reason, target=f"bulk {job.id}")
             await audit.record(tx, replace(deed, after=asked))
@@ -145,6 +140,7 @@ class BulkCommands:
 
     async def stop(self, id: str, *, actor: str, reason: str | None = None) -> Job:
         """Stop a job: no further customer is begun. Raises `UnknownJob`, or `CommandRejected` if it is over."""
+        _look(id)
         now = self._premises.now()
         async with self._premises.writing() as tx:
             told = await bulk.stop(tx, id, now)
@@ -166,6 +162,7 @@ class BulkCommands:
 
     async def get(self, id: str) -> Job:
         """One job. Raises `UnknownJob`."""
+        _look(id)
         async with self._premises.reading() as db:
             job = await bulk.get(db, id)
         if job is None:
@@ -229,7 +226,7 @@ class BulkCommands:
         except WorkflowAlreadyStartedError:
             pass  # an attempt whose answer was lost
 
-    def _workflow(self, id: str) -> Any:
+    def _workflow(self, id: str) -> WorkflowHandle[object, object]:
         return self._premises.client.get_workflow_handle(_workflow_id(id))
 
     def _checked(self, order: Order) -> Order:
@@ -250,6 +247,12 @@ class BulkCommands:
             flaws.append(Flaw("filter", "say whom: a filter ({} is everybody on the way), or ids; not both"))
         if order.ids is not None and len(order.ids) > MAX_IDS:
             flaws.append(Flaw("ids", f"at most {MAX_IDS} customers are named one by one"))
+        flaws += islice(wrong_ids(order.ids or ()), SAMPLE)
+        if order.filters is not None:
+            try:
+                self._searching.wanted(order.filters)
+            except SearchRefused as refused:
+                flaws += [Flaw(f"filter.{flaw.field}", flaw.message) for flaw in refused.flaws]
         if rate is None:
             rate = min(settings.bulk_rate, limit)
         elif not (math.isfinite(rate) and 0 < rate <= limit):
@@ -270,52 +273,10 @@ class BulkCommands:
         return Sampled(subject, found.changes)
 
 
-def arguments_of(request: CommandRequest) -> dict[str, Any]:
-    """A command's own arguments: without who gives it and why, and without what is as it always is."""
-    plain = CommandRequest()
-    return {
-        one.name: getattr(request, one.name)
-        for one in fields(CommandRequest)
-        if one.name not in ("actor", "reason") and getattr(request, one.name) != getattr(plain, one.name)
-    }
-
-
-def request_of(job: Job) -> CommandRequest:
-    """What each customer's workflow is told."""
-    return CommandRequest(actor=job.actor, reason=job.reason, **job.arguments)
-
-
-def _nobody(order: Order) -> CommandMalformed:
-    if order.filters is None:
-        return CommandMalformed([Flaw("ids", "the list is empty")])
-    return CommandMalformed([Flaw("filter", "it finds nobody who is on the way")])
-
-
-def _new_job(order: Order, key: str | None, api_key: str | None) -> NewJob:
-    wanted = None if order.filters is None else asdict(order.filters)
-    chosen = None if wanted is None else {name: value for name, value in wanted.items() if value is not None}
-    body = [
-        order.command,
-        arguments_of(order.request),
-        order.request.actor,
-        order.request.reason,
-        chosen,
-        None if order.ids is None else list(order.ids),
-        order.rate,
-    ]
-    text = json.dumps(body, sort_keys=True)
-    named = f"{api_key or ''}\x1f{key}"
-    return NewJob(
-        id=secrets.token_hex(6) if key is None else hashlib.sha256(named.encode()).hexdigest()[:12],
-        command=order.command,
-        arguments=arguments_of(order.request),
-        filter=chosen,
-        actor=order.request.actor or "somebody",
-        key=api_key,
-        reason=order.request.reason or "",
-        request_hash=hashlib.sha256(text.encode()).hexdigest(),
-        rate=order.rate or 0,
-    )
+def _look(id: str) -> None:
+    """Ask no database for what cannot be one of our ids, and perhaps no text of its."""
+    if not _ID.fullmatch(id):
+        raise UnknownJob(id)
 
 
 def _workflow_id(id: str) -> str:

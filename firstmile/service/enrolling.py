@@ -47,6 +47,7 @@ from firstmile.publishing import routes
 from firstmile.service.auditing import deed_of
 from firstmile.service.events import Events
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, temporal_errors, workflow_id
+from firstmile.service.sightings import ENROLMENT
 from firstmile.signup import SignUp
 from firstmile.store import (
     audit,
@@ -68,8 +69,6 @@ STALE = timedelta(minutes=2)
 
 AGAIN = ("segment", "traits", "skip", "speed")
 """What may be said when somebody is onboarded again."""
-ENROLMENT = "enrolment"
-"""The memo of a workflow that says which enrolment of its customer it is."""
 _FIRST = WorkflowIDReusePolicy.REJECT_DUPLICATE
 _FURTHER = WorkflowIDReusePolicy.ALLOW_DUPLICATE
 BODIES_KEPT = timedelta(days=30)
@@ -109,6 +108,7 @@ class Enrolling:
     def __init__(self, premises: Premises, events: Events) -> None:
         self._premises = premises
         self._events = events
+        self._world_is_known = False
 
     async def enrol(self, body: object) -> Enrolled:
         """Start a customer, or say that this was done before.
@@ -245,8 +245,12 @@ class Enrolling:
         else:
             async with self._premises.reading() as db:
                 found = await shelf.current(db)
-        # The first time, this loads the world's holidays: not on the event loop.
-        sign_up = await asyncio.to_thread(signup.read, body, routes(found))
+        if self._world_is_known:
+            sign_up = signup.read(body, routes(found))
+        else:
+            # The first time, this loads the names of the world's zones and countries: not on the event loop.
+            sign_up = await asyncio.to_thread(signup.read, body, routes(found))
+            self._world_is_known = sign_up.country is not None and sign_up.timezone is not None
         return sign_up, found[sign_up.segment]
 
     async def _register(

@@ -34,22 +34,6 @@ STARTING = "starting"
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """One customer of a page. `profile` is None once it has been erased."""
-
-    customer: Customer
-    profile: Profile | None
-
-
-@dataclass(frozen=True, slots=True)
-class FoundPage:
-    """Customers, newest enrolment first; `cursor` asks for the next page, None on the last."""
-
-    customers: list[Listed]
-    cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Sent:
     """A message, and what its recipient did with it."""
 
@@ -153,24 +137,6 @@ class Reading:
             raise (UnknownCustomer(subject) if known is None else JourneyOver(subject, "", None)) from error
         return found
 
-    async def find(
-        self,
-        *,
-        segment: str | None = None,
-        status: str | None = None,
-        stage: str | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
-    ) -> FoundPage:
-        """A page of customers. Raises `ValueError` for a cursor that is none of ours."""
-        async with self._premises.reading() as db:
-            page = await views.find(
-                db, segment=segment, status=status, stage=stage, cursor=cursor, limit=limit
-            )
-            known = await profiles.some(db, [customer.subject for customer in page.customers])
-        listed = [Listed(customer, known.get(customer.subject)) for customer in page.customers]
-        return FoundPage(listed, page.cursor)
-
     async def counts(self) -> list[Count]:
         """How many customers there are by segment, status and stage."""
         async with self._premises.reading() as db:
@@ -231,26 +197,6 @@ def as_json(standing: Standing) -> dict[str, Any]:
         ],
         "messages": [_sent(one) for one in standing.messages],
         "journal": [_entry(one, standing.calendar) for one in standing.journal],
-    }
-
-
-def listed_as_json(one: Listed) -> dict[str, Any]:
-    """A customer of a page as plain values."""
-    customer, view = one.customer, one.customer.view
-    return {
-        "id": customer.subject,
-        "segment": customer.segment,
-        "version": customer.version,
-        "enrolment": customer.enrolment,
-        "name": None if one.profile is None else one.profile.name,
-        "company": None if one.profile is None else one.profile.company,
-        "status": view.status,
-        "stage": view.stage,
-        "enrolled_at": _text(customer.enrolled_at),
-        "onboarded": view.onboarded_at is not None,
-        "onboarded_at": _text(view.onboarded_at),
-        "next_at": _text(view.next),
-        "updated_at": _text(from_datetime(customer.updated_at)),
     }
 
 

@@ -14,7 +14,9 @@ from typing import Any, Final, Literal, get_args
 
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 
+from firstmile.store import finding
 from firstmile.store.database import AnyRow, Reading, Writing, batched
+from firstmile.store.finding import Wanted
 from firstmile.store.tables import bulk_items, bulk_jobs, enrolments, views
 
 JobState = Literal["preparing", "running", "stopping", "stopped", "done"]
@@ -25,18 +27,6 @@ RESULTS: Final[tuple[ItemState, ...]] = get_args(ItemState)
 
 UNDER_WAY: Final = ("preparing", "running", "stopping")
 _OVER: Final = ("completed", "stopped")
-
-
-@dataclass(slots=True, frozen=True)
-class Filters:
-    """Which customers are meant. What is None does not matter.
-
-    Customers whose journey is over take no commands: they are meant only if `status` says so.
-    """
-
-    segment: str | None = None
-    status: str | None = None
-    stage: str | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -122,15 +112,15 @@ class ItemPage:
 # Choosing
 
 
-async def count(db: Reading, filters: Filters) -> int:
-    """How many customers are meant."""
-    row = await db.first(select(func.count()).select_from(views).where(*_meant(filters)))
+async def count(db: Reading, wanted: Wanted) -> int:
+    """How many customers are meant: those who are wanted, in their newest enrolment, and on the way."""
+    row = await db.first(select(func.count()).select_from(views).where(*_meant(wanted)))
     return 0 if row is None else int(row[0])
 
 
-async def sample(db: Reading, filters: Filters, size: int) -> list[Chosen]:
+async def sample(db: Reading, wanted: Wanted, size: int) -> list[Chosen]:
     """The first of those who are meant, in the order of the list."""
-    statement = select(views.c.subject, views.c.enrolment).where(*_meant(filters))
+    statement = select(views.c.subject, views.c.enrolment).where(*_meant(wanted))
     rows = await db.all(statement.order_by(*_ORDER).limit(size))
     return [Chosen(row.subject, row.enrolment) for row in rows]
 
@@ -149,13 +139,18 @@ async def chosen(db: Reading, subjects: Sequence[str]) -> list[Chosen]:
 # Freezing
 
 
-async def create(tx: Writing, new: NewJob, whom: Filters | Sequence[Chosen], now: datetime) -> Job:
-    """Write a job with its list. One statement makes a list from filters: it is of one moment."""
+async def create(tx: Writing, new: NewJob, whom: Wanted | Sequence[Chosen], now: datetime) -> Job | None:
+    """Write a job with its list; None if there is a job of this id: then nothing changes.
+
+    One statement makes the list of those who are wanted: it is of one moment.
+    """
     row = {name: getattr(new, name) for name in NewJob.__slots__}
     counted = {"customers": 0, "done": 0, "rejected": 0, "failed": 0}
     times = {"created_at": now, "updated_at": now}
-    await tx.execute(tx.insert(bulk_jobs).values({**row, **counted, **times, "state": "preparing"}))
-    if isinstance(whom, Filters):
+    job = tx.insert(bulk_jobs).values({**row, **counted, **times, "state": "preparing"})
+    if (await tx.execute(job.on_conflict_do_nothing())).rowcount != 1:
+        return None
+    if isinstance(whom, Wanted):
         listed = select(
             literal(new.id),
             func.row_number().over(order_by=_ORDER),
@@ -302,19 +297,18 @@ async def quiet(db: Reading, since: datetime) -> list[Job]:
 _ORDER: Final = (views.c.enrolled_at.desc(), views.c.subject.desc())
 
 
-def _meant(filters: Filters) -> list[ColumnElement[bool]]:
-    """The conditions on a view: the newest enrolment of a customer who is meant."""
+def _meant(wanted: Wanted) -> list[ColumnElement[bool]]:
+    """The conditions on a view: the newest enrolment of a customer who is meant.
+
+    Customers whose journey is over take no commands: they are meant only if the status says so.
+    """
     later = select(enrolments.c.number).where(
         enrolments.c.subject == views.c.subject, enrolments.c.number > views.c.enrolment
     )
-    conditions: list[ColumnElement[bool]] = [~later.exists()]
-    for column in ("segment", "status", "stage"):
-        wanted = getattr(filters, column)
-        if wanted is not None:
-            conditions.append(views.c[column] == wanted)
-    if filters.status is None:
-        conditions.append(views.c.status.not_in(_OVER))
-    return conditions
+    meant = [~later.exists(), *finding.conditions(wanted)]
+    if wanted.status is None:
+        meant.append(views.c.status.not_in(_OVER))
+    return meant
 
 
 def _job(row: AnyRow) -> Job:

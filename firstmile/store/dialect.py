@@ -20,7 +20,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import String
 
 Insert: TypeAlias = postgresql.Insert | sqlite.Insert
 
@@ -51,6 +55,30 @@ def insert(dialect: str, table: Table) -> Insert:
 def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> Index:
     """An index over the rows that satisfy `where` only."""
     return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+class first_under(FunctionElement[str]):  # noqa: N801  # it is called as an SQL function is
+    """The first member of the list that a JSON object has under a name, as text; NULL if it has none."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(first_under, "sqlite")
+def _first_under_sqlite(element: first_under, compiler: SQLCompiler, **options: Any) -> str:
+    column, name = (compiler.process(one, **options) for one in element.clauses)
+    return f"""json_extract({column}, '$."' || {name} || '"[0]')"""
+
+
+@compiles(first_under, "postgresql")
+def _first_under_postgresql(element: first_under, compiler: SQLCompiler, **options: Any) -> str:
+    column, name = (compiler.process(one, **options) for one in element.clauses)
+    return f"(({column} -> CAST({name} AS TEXT)) ->> 0)"
+
+
+def by_no_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The same value, as no index has it: for conditions that are to be looked at, not looked up."""
+    return func.coalesce(column, column)
 
 
 def normalise(url: str) -> URL:
@@ -140,6 +168,13 @@ async def lock_schema(connection: AsyncConnection) -> None:
     """Keep other processes from migrating until this transaction ends. On SQLite, writing already does."""
     if connection.dialect.name == "postgresql":
         await connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+
+
+async def look_up_only(connection: AsyncConnection) -> None:
+    """Keep PostgreSQL, until this transaction ends, from plans that pay for long questions only."""
+    if connection.dialect.name == "postgresql":
+        wanted = {"enable_seqscan": "off", "max_parallel_workers_per_gather": "0", "jit": "off"}
+        await connection.execute(select(*(func.set_config(*one, True) for one in wanted.items())))
 
 
 def _make_file(file: Path) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, select, update
 from sqlalchemy.sql.dml import ReturningInsert
 
 from firstmile.store import profiles
@@ -24,6 +24,11 @@ from firstmile.store.dialect import insert
 from firstmile.store.profiles import Profile
 from firstmile.store.tables import enrolments
 from firstmile.store.tables import profiles as profile_rows
+
+# Every sign-up runs these: they are built once.
+_HERE = and_(enrolments.c.subject == bindparam("the_subject"), enrolments.c.number == bindparam("the_number"))
+_GET = select(enrolments).where(_HERE)
+_STARTED = update(enrolments).where(_HERE, enrolments.c.state == "starting").values(state="started")
 
 
 @dataclass(slots=True, frozen=True)
@@ -107,8 +112,7 @@ async def adopt(tx: Writing, new: NewEnrolment, now: datetime) -> bool:
 
 async def mark_started(tx: Writing, subject: str, number: int) -> bool:
     """Its workflow runs. False if the row is gone: a sweep thought it given up; register it again."""
-    starting = and_(_at(subject, number), enrolments.c.state == "starting")
-    if (await tx.execute(update(enrolments).where(starting).values(state="started"))).rowcount == 1:
+    if (await tx.execute(_STARTED, [{"the_subject": subject, "the_number": number}])).rowcount == 1:
         return True
     return await get(tx, subject, number) is not None
 
@@ -134,7 +138,7 @@ async def remove_starting(tx: Writing, subject: str, number: int, older_than: da
 
 async def get(db: Reading, subject: str, number: int) -> Enrolment | None:
     """One enrolment, or None."""
-    row = await db.first(select(enrolments).where(_at(subject, number)))
+    row = await db.first(_GET, {"the_subject": subject, "the_number": number})
     return None if row is None else enrolment_of(row)
 
 

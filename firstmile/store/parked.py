@@ -11,13 +11,18 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from firstmile.journey.instants import Instant
 from firstmile.store.database import AnyRow, Reading, Writing
 from firstmile.store.tables import enrolments, parked
 
 KEEP: Final = timedelta(days=7)
+_OF: Final = (
+    select(parked)
+    .where(parked.c.subject == bindparam("the_subject"))
+    .order_by(parked.c.parked_at, parked.c.id)
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,8 +59,7 @@ async def park_all(tx: Writing, events: Iterable[ParkedEvent]) -> None:
 
 async def of(db: Reading, subject: str) -> list[ParkedEvent]:
     """What is kept for a subject, in the order it came."""
-    statement = select(parked).where(parked.c.subject == subject)
-    return [_event(row) for row in await db.all(statement.order_by(parked.c.parked_at, parked.c.id))]
+    return [_event(row) for row in await db.all(_OF, {"the_subject": subject})]
 
 
 async def delivered(tx: Writing, subject: str, ids: list[str]) -> int:

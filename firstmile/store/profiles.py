@@ -7,11 +7,14 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import select, update
 
+from firstmile.store import words
 from firstmile.store.database import AnyRow, Reading, Writing
+from firstmile.store.dialect import Insert, insert
 from firstmile.store.tables import profiles
 
 
@@ -54,7 +57,7 @@ def address_key(address: str) -> str:
 
 
 async def write(tx: Writing, profile: Profile, now: datetime) -> None:
-    """Write a profile, over the one that is there."""
+    """Write a profile, over the one that is there, with the words that it is found by."""
     consent = profile.consent
     row = {
         "subject": profile.subject,
@@ -69,10 +72,11 @@ async def write(tx: Writing, profile: Profile, now: datetime) -> None:
         "subdivision": profile.subdivision,
         "consent_lifecycle": consent.lifecycle,
         "consent_marketing": consent.marketing,
+        "created_at": now,
         "updated_at": now,
     }
-    statement = tx.insert(profiles).values(row | {"created_at": now})
-    await tx.execute(statement.on_conflict_do_update(index_elements=[profiles.c.subject], set_=row))
+    await tx.execute(_upsert(tx.dialect_name), [row])
+    await words.write(tx, profile.subject, (profile.subject, profile.name, profile.email, profile.company))
 
 
 async def get(db: Reading, subject: str) -> Profile | None:
@@ -116,7 +120,17 @@ async def agree(tx: Writing, subject: str, consent: Consent, now: datetime) -> b
 async def readdress(tx: Writing, subject: str, email: str, now: datetime) -> None:
     """Give a customer another address."""
     values = {"email": email, "address_key": address_key(email), "updated_at": now}
-    await tx.execute(update(profiles).where(profiles.c.subject == subject).values(**values))
+    statement = update(profiles).where(profiles.c.subject == subject).values(**values)
+    row = await tx.first(statement.returning(profiles.c.name, profiles.c.company))
+    if row is not None:
+        await words.write(tx, subject, (subject, row.name, email, row.company))
+
+
+@cache
+def _upsert(name: str) -> Insert:
+    new = insert(name, profiles)
+    changed = {one.name: new.excluded[one.name] for one in profiles.c if one.name != "created_at"}
+    return new.on_conflict_do_update(index_elements=[profiles.c.subject], set_=changed)
 
 
 def _profile(row: AnyRow) -> Profile:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Final, Literal
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import bindparam, func, select, tuple_
 
 from firstmile.store.database import AnyRow, Reading, Writing
 from firstmile.store.tables import published
+
+_CURRENT: Final = (
+    select(published)
+    .where(published.c.segment == bindparam("the_segment"))
+    .order_by(published.c.version.desc())
+    .limit(1)
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -38,7 +45,7 @@ async def publish(tx: Writing, segment: str, version: int, journey: str, now: da
 
     Refused are a version older than the current one, and another content under the current one's number.
     """
-    here = await tx.first(_newest_first(segment).with_for_update())
+    here = await tx.first(_CURRENT.with_for_update(), {"the_segment": segment})
     if here is not None and version <= here.version:
         there = _published(here)
         if version < there.version:
@@ -61,7 +68,7 @@ async def publish(tx: Writing, segment: str, version: int, journey: str, now: da
 
 async def current(db: Reading, segment: str) -> Published | None:
     """The newest version of a segment's journey; None if there is none."""
-    row = await db.first(_newest_first(segment))
+    row = await db.first(_CURRENT, {"the_segment": segment})
     return None if row is None else _published(row)
 
 
@@ -78,11 +85,6 @@ async def segments(db: Reading) -> list[Published]:
     newest = select(published.c.segment, func.max(published.c.version)).group_by(published.c.segment)
     statement = select(published).where(tuple_(published.c.segment, published.c.version).in_(newest))
     return [_published(row) for row in await db.all(statement.order_by(published.c.segment))]
-
-
-def _newest_first(segment: str) -> Select[*tuple[Any, ...]]:
-    statement = select(published).where(published.c.segment == segment)
-    return statement.order_by(published.c.version.desc()).limit(1)
 
 
 def _hash(journey: str) -> str:

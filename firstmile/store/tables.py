@@ -39,6 +39,8 @@ KEY: Final = String(64)
 """Hashes: effect keys, tokens, address keys."""
 WORD: Final = String(40)
 """States, reasons and classes from a fixed list."""
+SEARCHED: Final = String(80).with_variant(String(80, collation="C"), "postgresql")
+"""Words that are looked for by how they begin: in the order of their characters, whatever the database's."""
 
 # ---- who -------------------------------------------------------------------------------------------------
 
@@ -61,6 +63,16 @@ profiles: Final = Table(
     Column("updated_at", Moment, nullable=False),
 )
 
+# The words of a profile that somebody may look for; they go with it.
+search_words: Final = Table(
+    "search_words",
+    metadata,
+    Column("subject", NAME, ForeignKey("profiles.subject", ondelete="CASCADE"), primary_key=True),
+    Column("word", SEARCHED, primary_key=True),
+    Index(None, "word", "subject"),
+    sqlite_with_rowid=False,
+)
+
 enrolments: Final = Table(
     "enrolments",
     metadata,
@@ -79,6 +91,8 @@ enrolments: Final = Table(
     Column("given", JSON(none_as_null=True)),
 )
 partial_index("ix_enrolments_starting", enrolments.c.tried_at, where=enrolments.c.state == "starting")
+# Those whose journey time is not the time on the wall: there are few, outside demonstrations.
+partial_index("ix_enrolments_fast", enrolments.c.subject, enrolments.c.number, where=enrolments.c.speed != 1)
 
 people: Final = Table(
     "people",
@@ -96,9 +110,17 @@ assignments: Final = Table(
     Column("subject", NAME, primary_key=True),
     Column("enrolment", Integer, primary_key=True, autoincrement=False),
     Column("role", NAME, primary_key=True),
-    Column("person", NAME, ForeignKey("people.id"), nullable=False, index=True),
+    Column("person", NAME, ForeignKey("people.id"), nullable=False),
     Column("assigned_at", Moment, nullable=False),
     Column("released_at", Moment),
+    Index(None, "person", "subject", "enrolment"),
+)
+partial_index(
+    "ix_assignments_current",
+    assignments.c.person,
+    assignments.c.subject,
+    assignments.c.enrolment,
+    where=assignments.c.released_at.is_(None),
 )
 
 # ---- what should happen ----------------------------------------------------------------------------------
@@ -133,6 +155,13 @@ journal: Final = Table(
     Column("occurrence", Integer),
     Column("actor", FreeText),
 )
+partial_index(
+    "ix_journal_failed",
+    journal.c.step,
+    journal.c.subject,
+    journal.c.enrolment,
+    where=journal.c.change == "failed",
+)
 
 views: Final = Table(
     "views",
@@ -158,6 +187,14 @@ views: Final = Table(
     Index("ix_views_page", "enrolled_at", "subject", "enrolment"),
     Index("ix_views_segment", "segment", "enrolled_at", "subject", "enrolment"),
     Index("ix_views_status", "status", "enrolled_at", "subject", "enrolment"),
+    Index("ix_views_segment_status", "segment", "status", "enrolled_at", "subject", "enrolment"),
+    Index("ix_views_stage", "stage", "enrolled_at", "subject", "enrolment"),
+    Index("ix_views_version", "version", "enrolled_at", "subject", "enrolment"),
+)
+partial_index(
+    "ix_views_next",
+    *(views.c.status, views.c.next_at, views.c.subject, views.c.enrolment),
+    where=views.c.next_at.is_not(None),
 )
 
 effects: Final = Table(
@@ -344,6 +381,7 @@ tasks: Final = Table(
 )
 partial_index("ix_tasks_owner", tasks.c.owner, tasks.c.due, where=tasks.c.state == "open")
 partial_index("ix_tasks_team", tasks.c.team, tasks.c.due, where=tasks.c.state == "open")
+partial_index("ix_tasks_due", tasks.c.due, tasks.c.subject, tasks.c.enrolment, where=tasks.c.state == "open")
 
 parked: Final = Table(
     "parked",

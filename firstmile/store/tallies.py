@@ -46,6 +46,7 @@ COUNTS: Final[dict[str, tuple[str, ...]]] = {
     "events_total": ("outcome",),
     "webhook_requests_total": ("provider", "outcome"),
     "suppressed_total": ("reason",),
+    "reconciler_drift_total": ("kind", "outcome"),
     "customers": ("segment", "status", "stage"),
     "answers": ("segment", "kind", "bucket"),
 }

@@ -1,6 +1,7 @@
 """The read model: where each customer stands. A view is never written over one with a higher number.
 
-How many customers there are by segment, status and stage is kept beside it (`counts`), not counted.
+How many customers there are by segment, status and stage is kept beside it (`counts`), not counted. Who is
+found by what is in `finding`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, literal, select, tuple_, update
+from sqlalchemy import and_, bindparam, func, select, update
 from sqlalchemy.sql.dml import ReturningInsert
 
 from firstmile.journey.instants import Instant, from_datetime
 from firstmile.journey.journal import View
-from firstmile.store.columns import JourneyTime
 from firstmile.store.database import AnyRow, Reading, Writing
 from firstmile.store.dialect import insert
 from firstmile.store.tables import journal, tallies, views
@@ -46,14 +46,6 @@ class Customer:
     enrolled_at: Instant
     view: View
     updated_at: datetime
-
-
-@dataclass(slots=True, frozen=True)
-class Page:
-    """Customers, newest enrolment first; `cursor` asks for the next page, None on the last."""
-
-    customers: list[Customer]
-    cursor: str | None
 
 
 @dataclass(slots=True, frozen=True)
@@ -118,40 +110,14 @@ async def get(db: Reading, subject: str, enrolment: int | None = None) -> Custom
     if enrolment is not None:
         statement = statement.where(views.c.enrolment == enrolment)
     row = await db.first(statement.order_by(views.c.enrolment.desc()).limit(1))
-    return None if row is None else _customer(row)
+    return None if row is None else customer_of(row)
 
 
 async def some(db: Reading, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Customer]:
     """The views of several enrolments (a page of them), by subject and number."""
     wanted = views.c.subject.in_([subject for subject, _ in places])
-    found = [_customer(row) for row in await db.all(select(views).where(wanted))]
+    found = [customer_of(row) for row in await db.all(select(views).where(wanted))]
     return {(one.subject, one.enrolment): one for one in found if (one.subject, one.enrolment) in set(places)}
-
-
-async def find(
-    db: Reading,
-    *,
-    segment: str | None = None,
-    status: str | None = None,
-    stage: str | None = None,
-    cursor: str | None = None,
-    limit: int = 50,
-) -> Page:
-    """A page of customers. Raises `ValueError` for a cursor that is none of ours."""
-    statement = select(views)
-    for column, wanted in ((views.c.segment, segment), (views.c.status, status), (views.c.stage, stage)):
-        if wanted is not None:
-            statement = statement.where(column == wanted)
-    place = (views.c.enrolled_at, views.c.subject, views.c.enrolment)
-    if cursor is not None:
-        at, subject, enrolment = _read_cursor(cursor)
-        statement = statement.where(
-            tuple_(*place) < tuple_(literal(at, JourneyTime), literal(subject), literal(enrolment))
-        )
-    rows = await db.all(statement.order_by(*(column.desc() for column in place)).limit(limit + 1))
-    customers = [_customer(row) for row in rows[:limit]]
-    more = len(rows) > limit
-    return Page(customers, _cursor(customers[-1]) if more and customers else None)
 
 
 async def counts(db: Reading) -> list[Count]:
@@ -192,7 +158,7 @@ async def _done_again(
     written one, and was done again (`journal` has the same rule)."""
     mine = and_(views.c.subject == subject, views.c.enrolment == enrolment, views.c.number == view.number)
     row = await tx.first(select(views).where(mine))
-    if row is None or _customer(row).view == view:
+    if row is None or customer_of(row).view == view:
         return None
     statement = update(views).where(mine).values(**_WAS).returning(views.c.was_status, views.c.was_stage)
     return await tx.first(statement, values)
@@ -208,19 +174,8 @@ def _place(segment: str, status: str, stage: str | None) -> dict[str, str]:
     return {"segment": segment, "status": status, "stage": stage or ""}
 
 
-def _cursor(last: Customer) -> str:
-    return f"{last.enrolled_at}.{last.enrolment}.{last.subject}"
-
-
-def _read_cursor(cursor: str) -> tuple[Instant, str, int]:
-    try:
-        at, enrolment, subject = cursor.split(".", 2)
-        return int(at), subject, int(enrolment)
-    except ValueError:
-        raise ValueError(f"'{cursor}' is no cursor: use the one that came with the page before") from None
-
-
-def _customer(row: AnyRow) -> Customer:
+def customer_of(row: AnyRow) -> Customer:
+    """A customer from a row of `views`."""
     steps: dict[str, list[Any]] = row.steps
     view = View(
         number=row.number,

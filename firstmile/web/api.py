@@ -12,13 +12,14 @@ from fastapi.responses import JSONResponse, Response
 from firstmile import bodies, callers, signup
 from firstmile.callers import Caller, Scope
 from firstmile.contracts import CommandRequest
-from firstmile.errors import CommandMalformed, EventRefused, FirstmileError, Flaw
+from firstmile.errors import CommandMalformed, EventRefused, FirstmileError, Flaw, SearchRefused
 from firstmile.journey.inputs import COMMANDS
 from firstmile.journey.instants import parse_instant
 from firstmile.journey.problems import unknown
-from firstmile.service import Service, events
+from firstmile.service import Asked, Service, events
 from firstmile.service.commanding import foreseen_as_json
-from firstmile.service.standing import as_json, listed_as_json, view_as_json
+from firstmile.service.searching import listed_as_json
+from firstmile.service.standing import as_json, view_as_json
 from firstmile.web import bulk, cloud_events, guard, problems, schemas
 from firstmile.web.guard import Door
 
@@ -52,19 +53,37 @@ def router(service: Service, door: Door) -> APIRouter:
 
     @found.get("/onboardings", dependencies=needs("read"), **schemas.FIND)
     async def find(
+        q: Annotated[str | None, Query(max_length=200, description=schemas.Q)] = None,
         segment: Annotated[str | None, Query(max_length=64)] = None,
         status: Annotated[str | None, Query(max_length=40)] = None,
         stage: Annotated[str | None, Query(max_length=200)] = None,
+        version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+        owner: Annotated[str | None, Query(max_length=200, description="A person's id.")] = None,
+        overdue: Annotated[bool, Query(description=schemas.OVERDUE)] = False,
+        stuck: Annotated[str | None, Query(max_length=200, description="The step that has failed.")] = None,
+        reason: Annotated[str | None, Query(max_length=200, description="A part of why it failed.")] = None,
+        since: Annotated[str | None, Query(max_length=40, description="Enrolled then or later.")] = None,
+        count: Annotated[bool, Query(description=schemas.COUNT)] = False,
         cursor: Annotated[str | None, Query(max_length=300)] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> Response:
-        """Customers, newest enrolment first. `next` is the cursor of the next page, null on the last."""
+        """Customers of whom all of this holds, newest enrolment first.
+
+        `next` is the cursor of the next page, null on the last. A page may have fewer than `limit`, or none,
+        though there is a next one: so far had been looked.
+        """
         try:
-            page = await service.find(segment=segment, status=status, stage=stage, cursor=cursor, limit=limit)
+            began = None if since is None else parse_instant(since)
         except ValueError as error:
-            raise problems.Refused(422, "bad-parameter", f"cursor: {error}") from None
+            raise SearchRefused([Flaw("since", str(error))]) from None
+        asked = Asked(q, segment, status, stage, version, owner, overdue, stuck, reason, began)
+        page = await service.find(asked, cursor=cursor, limit=limit)
         listed = [listed_as_json(one) for one in page.customers]
-        return JSONResponse({"onboardings": listed, "next": page.cursor})
+        answer: dict[str, Any] = {"onboardings": listed, "next": page.cursor}
+        if count:
+            counted = await service.count(asked)
+            answer |= {"count": counted.number, "or_more": counted.or_more}
+        return JSONResponse(answer)
 
     @found.get("/onboardings/{id}", dependencies=needs("read"), **schemas.STATUS)
     async def status(id: str, live: bool = False) -> Response:

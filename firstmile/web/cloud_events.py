@@ -11,14 +11,24 @@ from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 
+from firstmile.errors import EventRefused, Flaw
+
 PREFIX = "ce-"
+ONE = "application/cloudevents+json"
+MANY = "application/cloudevents-batch+json"
 
 
 def structured(headers: Headers, body: object) -> Any:
-    """A body with the attributes that its headers carry; as it is where they carry none."""
+    """A body with the attributes that its headers carry; as it is where they carry none.
+
+    Raises `EventRefused` for a list that is said to be one event.
+    """
     attributes = {
         name[len(PREFIX) :]: unquote(value) for name, value in headers.items() if name.startswith(PREFIX)
     }
     if "specversion" not in attributes:
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == ONE and not isinstance(body, dict):
+            raise EventRefused([Flaw("", f"'{ONE}' is one event; several are '{MANY}'")])
         return body
     return {**attributes, "datacontenttype": headers.get("content-type", ""), "data": body}

@@ -26,6 +26,7 @@ _HELP = {
     "webhook_requests_total": "Requests of mail providers' webhooks.",
     "webhook_last_event_timestamp_seconds": "When the newest event of a mail provider arrived.",
     "suppressed_total": "Messages stopped for good before they were sent, by reason.",
+    "reconciler_drift_total": "Differences between store and Temporal that were found, repaired or left.",
     "customers": "Customers by where they stand.",
     "answers": "The answers that stand.",
     "hold": "Holds in force.",

@@ -55,6 +55,11 @@ class Door:
     def __init__(self, service: Service) -> None:
         self._keys = service.keys
         self._bootstrap = service.settings.api_key
+        self._scopes: dict[object, Scope] = {}
+
+    def scope_of(self, dependency: object) -> Scope | None:
+        """The scope that a dependency made by `needs` asks for."""
+        return self._scopes.get(dependency)
 
     def needs(self, scope: Scope) -> Callable[[Request], Awaitable[None]]:
         """The dependency of a call: a caller with this scope, who is from then on `callers.current()`."""
@@ -68,6 +73,7 @@ class Door:
                 )
             callers.enter(caller)
 
+        self._scopes[check] = scope
         return check
 
     def inside_or(self, scope: Scope) -> Callable[[Request], Awaitable[None]]:

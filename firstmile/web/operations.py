@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from firstmile.errors import StoreAway
 from firstmile.service import Service
 from firstmile.store.metrics import Snapshot
-from firstmile.web import problems
+from firstmile.web import problems, schemas
 from firstmile.web.exposition import PREFIX, exposition
 from firstmile.web.guard import Door
 
@@ -28,6 +28,7 @@ def router(service: Service, client: httpx.AsyncClient, door: Door) -> APIRouter
         "/metrics",
         dependencies=[Depends(door.inside_or("read"))],
         response_class=PlainTextResponse,
+        responses=schemas.REFUSED,
     )
     async def metrics() -> Response:
         """The numbers of the business and, where a worker is named, those of Temporal's SDK."""
@@ -46,7 +47,7 @@ def router(service: Service, client: httpx.AsyncClient, door: Door) -> APIRouter
         """The process answers."""
         return {"status": "ok"}
 
-    @found.get("/readyz", responses={503: {"description": "The store does not answer"}})
+    @found.get("/readyz", responses={503: schemas.problem("The store does not answer")})
     async def ready() -> Response:
         """The store answers. Temporal may be away: pages, status and holds work without it."""
         try:

@@ -233,6 +233,9 @@ async def test_an_address_is_suppressed_looked_at_and_lifted_without_temporal(
         ["resume", "c-1", "--overdue", "perhaps"],
         ["traits", "c-1", "seats"],
         ["list", "--status", "happy"],
+        ["list", "--q", "an"],
+        ["list", "--since", "soon"],
+        ["list", "--count", "--q", "&"],
         ["event", "c-1", "logged in"],
         ["event", "c-1", "user.logged_in", "--at", "noon"],
         ["event", "c-1", "user.logged_in", "--properties", "{n: 1}"],
@@ -290,6 +293,12 @@ async def test_an_operator_looks_and_commands(
         assert (one["id"], one["segment"], one["stage"]) == ("c-1", "small", "sign-up")
         assert "Jonas Weber" in printed(await firstmile("list", "--segment", "small", "--stage", "sign-up"))
         assert "no customers" in printed(await firstmile("list", "--status", "stuck"))
+        assert "Jonas Weber" in printed(await firstmile("list", "--q", "web jon", "--owner", "ann"))
+        assert "no customers" in printed(await firstmile("list", "--q", "jonas", "--overdue"))
+        asked = ("--version", "1", "--since", "2026-01-01T00:00:00Z", "--count")
+        assert printed(await firstmile("list", *asked)) == "1 customer\n"
+        none = await firstmile("list", "--stuck", "tips", "--reason", "missing", "--count", "--json")
+        assert json.loads(printed(none)) == {"count": 0, "or_more": False}
 
         said = printed(await firstmile("pause", "c-1", "--reason", "on holiday", "--actor", "ann"))
         assert said == "done: 'c-1' is paused\n"

@@ -99,8 +99,10 @@ def test_a_provider_that_cannot_be_asked_is_warned_of_and_no_more(caplog: pytest
         check_transport(chosen("smtp", smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none"))
     assert [record.message for record in caplog.records if record.levelno == logging.WARNING] == [
         f"could not be asked whether we may send: SendGrid answered 503 (FIRSTMILE_SENDGRID_HOST={host})",
-        "could not be asked whether we may send: SMTP: the connection broke, at the connection"
-        " (FIRSTMILE_SMTP_HOST=127.0.0.1)",
+        (
+            "could not be asked whether we may send: SMTP: the connection broke, at the connection"
+            " (FIRSTMILE_SMTP_HOST=127.0.0.1)"
+        ),
     ]
 
 

@@ -22,6 +22,7 @@ from temporalio.workflow import NondeterminismError
 from firstmile.journey import slices
 from firstmile.journey.route import route_of
 from tests.replay.record import HISTORIES
+from workflows.bulk import BulkCommand
 from workflows.onboarding import Onboarding
 
 FILES = sorted(HISTORIES.glob("*.json.gz"))
@@ -34,7 +35,7 @@ def _history(file: Path) -> dict[str, Any]:
 
 async def _replay(history: dict[str, Any]) -> None:
     replayer = Replayer(
-        workflows=[Onboarding],
+        workflows=[Onboarding, BulkCommand],
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=pydantic_data_converter,
     )

@@ -10,8 +10,9 @@ from sqlalchemy import insert
 
 from firstmile.journey.instants import from_datetime
 from firstmile.store import bulk
-from firstmile.store.bulk import Chosen, Filters, Item, Job, NewJob
+from firstmile.store.bulk import Chosen, Item, Job, NewJob
 from firstmile.store.database import Database
+from firstmile.store.finding import Wanted
 from firstmile.store.tables import enrolments, views
 
 NOW = datetime(2026, 3, 6, 9, tzinfo=UTC)
@@ -46,9 +47,11 @@ async def customers(
         await tx.execute(insert(views), shown)
 
 
-async def listed(db: Database, whom: Filters | list[Chosen]) -> list[Item]:
+async def listed(db: Database, whom: Wanted | list[Chosen]) -> list[Item]:
     async with db.writing() as tx:
         job = await bulk.create(tx, NEW, whom, NOW)
+        assert job is not None
+        assert await bulk.create(tx, NEW, whom, NOW) is None, "the same id twice"
     async with db.reading() as tx:
         found = await bulk.items(tx, job.id, limit=1_000)
     assert job.customers == len(found.items)
@@ -66,7 +69,7 @@ async def job(db: Database) -> Job:
 async def test_a_list_is_of_those_whom_the_filters_mean_the_newest_first(db: Database) -> None:
     await customers(db, [("a", 1, "team", "active"), ("b", 1, "self", "active"), ("c", 1, "team", "stuck")])
 
-    assert [item.subject for item in await listed(db, Filters(segment="team"))] == ["c", "a"]
+    assert [item.subject for item in await listed(db, Wanted(segment="team"))] == ["c", "a"]
     assert (await job(db)).state == "preparing"
 
 
@@ -74,17 +77,17 @@ async def test_those_whose_journey_is_over_are_meant_only_if_it_is_said(db: Data
     await customers(db, [("a", 1, "team", "active"), ("b", 1, "team", "completed")])
 
     async with db.reading() as tx:
-        assert await bulk.count(tx, Filters()) == 1
-        assert await bulk.count(tx, Filters(status="completed")) == 1
-        assert [one.subject for one in await bulk.sample(tx, Filters(), 10)] == ["a"]
+        assert await bulk.count(tx, Wanted()) == 1
+        assert await bulk.count(tx, Wanted(status="completed")) == 1
+        assert [one.subject for one in await bulk.sample(tx, Wanted(), 10)] == ["a"]
 
 
 async def test_a_customer_who_was_enrolled_again_is_meant_once_and_as_they_are_now(db: Database) -> None:
     await customers(db, [("a", 1, "team", "completed"), ("a", 2, "team", "active")])
 
     async with db.reading() as tx:
-        assert await bulk.count(tx, Filters(status="completed")) == 0
-    assert await listed(db, Filters()) == [Item(1, "a", 2, "waiting")]
+        assert await bulk.count(tx, Wanted(status="completed")) == 0
+    assert await listed(db, Wanted()) == [Item(1, "a", 2, "waiting")]
 
 
 async def test_a_given_list_keeps_its_order_and_names_everybody_once(db: Database) -> None:
@@ -173,7 +176,8 @@ async def test_many_customers_are_listed_in_seconds(db: Database) -> None:
     begun = time.perf_counter()
 
     async with db.writing() as tx:
-        found = await bulk.create(tx, NEW, Filters(segment="team"), NOW)
+        found = await bulk.create(tx, NEW, Wanted(segment="team"), NOW)
 
+    assert found is not None
     assert found.customers == 20_000
     assert time.perf_counter() - begun < 5

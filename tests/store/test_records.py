@@ -15,8 +15,9 @@ from sqlalchemy import event, text
 from firstmile.contracts import Records
 from firstmile.journey.instants import from_datetime
 from firstmile.journey.journal import Entry, Status, View
-from firstmile.store import journal, metrics, owners, records, tasks, views
+from firstmile.store import finding, journal, metrics, owners, records, tasks, views
 from firstmile.store.database import Database
+from firstmile.store.finding import Wanted
 from firstmile.store.metrics import Sample, Snapshot
 from firstmile.store.owners import Assignment, Person
 from firstmile.store.views import Count
@@ -160,24 +161,24 @@ async def test_customers_are_found_page_by_page_newest_first(db: Database) -> No
             await views.write(tx, f"c.{number}", 1, segment, 1, view(1, status), NOW, T + number // 4)
 
     async with db.reading() as reading:
-        pages = [await views.find(reading, limit=4)]
+        pages = [await finding.find(reading, limit=4)]
         while pages[-1].cursor is not None:
-            pages.append(await views.find(reading, limit=4, cursor=pages[-1].cursor))
+            pages.append(await finding.find(reading, limit=4, cursor=pages[-1].cursor))
         assert [[customer.subject for customer in page.customers] for page in pages] == [
             ["c.8", "c.7", "c.6", "c.5"],
             ["c.4", "c.3", "c.2", "c.1"],
             ["c.0"],
         ]
-        stuck = await views.find(reading, segment="team", status="stuck", stage="sign-up")
+        stuck = await finding.find(reading, Wanted(segment="team", status="stuck", stage="sign-up"))
         assert [customer.subject for customer in stuck.customers] == ["c.8", "c.5", "c.2"]
-        assert (await views.find(reading, stage="other")).customers == []
+        assert (await finding.find(reading, Wanted(stage="other"))).customers == []
         assert await views.counts(reading) == [
             Count("solo", "stuck", "sign-up", 3),
             Count("team", "active", "sign-up", 3),
             Count("team", "stuck", "sign-up", 3),
         ]
         with pytest.raises(ValueError, match="no cursor"):
-            await views.find(reading, cursor="x")
+            await finding.find(reading, cursor="x")
 
 
 async def test_a_finished_customer_is_nobodys_load(db: Database) -> None:

@@ -360,7 +360,7 @@ async def test_what_nobody_expected_is_told_without_what_was_sent(
 
 async def test_it_sweeps_while_it_runs(service: Service, temporal: Nowhere, clock: Clock) -> None:
     temporal.away = True
-    app = create_app(service, sweep_every=timedelta(milliseconds=10))
+    app = create_app(service, sweep_every=timedelta(milliseconds=10), reconcile_every=None)
     async with calling(app) as client, app.router.lifespan_context(app):
         await client.post("/v1/onboardings", json=SIGN_UP)
         temporal.away = False

@@ -418,23 +418,6 @@ async def _until_shown(handle: Handle, stage: str, status: str | None) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_an_event_storm_neither_loses_the_milestone_nor_blocks(real: WorkflowEnvironment) -> None:
-    world = World()
-    async with worker(real.client, world, "quick"):
-        handle = await _enrol(real)
-        await asyncio.gather(
-            *(handle.signal("event", EventSignal("noise", f"n{n}")) for n in range(200)),
-            handle.signal("event", EventSignal("value", "e1")),
-            *(handle.signal("event", EventSignal("noise", f"m{n}")) for n in range(200)),
-            handle.signal("event", EventSignal("value", "e2")),
-        )
-        await _until(lambda: "open" in _changes(world, "call"))
-        await handle.execute_update("complete", CommandRequest("ann", step="call"))
-        finished = await handle.result()
-
-    assert finished.onboarded
-
-
 @pytest.mark.parametrize("given", [[], [3], [{"subject": "c-1"}], [{"subject": {"id": "c-1"}}]], ids=repr)
 async def test_a_start_that_cannot_be_used_ends_with_its_reason(
     given: list[Any], skipping: WorkflowEnvironment
