@@ -287,12 +287,13 @@ async def town(
     works: bool = True,
     server: Awaitable[WorkflowEnvironment] | None = None,
     now: Callable[[], datetime] | None = None,
+    **changes: object,
 ) -> AsyncIterator[Service]:
-    """A service whose customers run; or wait for a worker, if it does not work."""
+    """A service whose customers run; or wait for a worker, if it does not work. `changes` are settings."""
     async with await (server or skipping_server()) as environment:
         await connection.ensure_search_attributes(environment.client)
         async with (
-            opened(place, environment.client, now) as service,
+            opened(place, environment.client, now, **changes) as service,
             worker(service) if works else nullcontext(),
         ):
             yield service

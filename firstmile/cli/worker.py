@@ -14,16 +14,19 @@ import signal
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from temporalio.runtime import Runtime
 
     from firstmile.settings import Settings
 
 app = typer.Typer()
+Found = TypeVar("Found")
 
 GRACE = timedelta(seconds=20)
 """How long a stopping worker waits for running activities: longer than one attempt may take."""
@@ -92,7 +95,10 @@ async def serve(settings: Settings, *, cached: int = CACHED, only: Role | None =
         database = await stack.enter_async_context(connection.store(settings))
         webhooks = await stack.enter_async_context(webhooks_of(settings))
         threads = stack.enter_context(sending_threads(settings))
-        client = await connection.temporal(runtime=runtime_of(settings), patience=timedelta(seconds=60))
+        looking = connection.temporal(runtime=runtime_of(settings), patience=timedelta(seconds=60))
+        client = await unless(stop, looking)
+        if client is None:
+            return
         await connection.ensure_search_attributes(client)
         journeys = messages = None
         if only is not Role.MESSAGES:
@@ -119,6 +125,17 @@ async def serve(settings: Settings, *, cached: int = CACHED, only: Role | None =
             _logger.info("working on task queues %s", ", ".join(one.task_queue for one in found))
             await stop.wait()
             _logger.info("stopping: what runs has %d seconds", GRACE.total_seconds())
+
+
+async def unless(stop: asyncio.Event, what: Awaitable[Found]) -> Found | None:
+    """What it comes to, or None if there was a `stop` before. Raises what it raises."""
+    doing, stopped = asyncio.ensure_future(what), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((doing, stopped), return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        doing.cancel()
+        stopped.cancel()
 
 
 def runtime_of(settings: Settings) -> Runtime:

@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_time
+from babel.dates import format_date, format_time, get_timezone_name
 from babel.numbers import format_currency, format_decimal, format_percent, is_currency
 from jinja2 import Undefined, pass_context
 from jinja2.exceptions import FilterArgumentError
@@ -64,6 +64,22 @@ def datetime_filter(context: Context, value: object, style: str = "long") -> obj
 
 
 @pass_context
+def zone_filter(context: Context, value: object) -> object:
+    """`{{ session.starts|zone }}`: what the customer's clocks are called at that moment: CET, BST, Japan
+    Standard Time. Nothing where the customer has no zone: then times say UTC themselves."""
+    moment = _moment(value)
+    if moment is None:
+        return value
+    zone, locale = _zone(context), _locale(context)
+    if not isinstance(moment, datetime) or zone.key == "UTC":
+        return ""
+    local = moment.astimezone(zone)
+    short = get_timezone_name(local, "short", locale=locale)
+    # Where a language has no short name, Babel gives a bare offset.
+    return short if short[0].isalpha() else get_timezone_name(local, "long", locale=locale)
+
+
+@pass_context
 def number_filter(context: Context, value: object, digits: int | None = None) -> object:
     """`{{ traits.seats|number }}`: grouped as the reader's eye expects it. `digits` after the point: as many
     as there are, at most three, if not said."""
@@ -106,6 +122,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "date": date_filter,
     "time": time_filter,
     "datetime": datetime_filter,
+    "zone": zone_filter,
     "number": number_filter,
     "percent": percent_filter,
     "currency": currency_filter,

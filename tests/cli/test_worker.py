@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,3 +83,19 @@ def test_who_only_carries_journeys_on_needs_no_key(tmp_path: Path, monkeypatch: 
 
     assert ended.exit_code == 1
     assert "the store does not answer" in ended.stderr
+
+
+def test_it_stops_when_it_is_told_to_while_temporal_is_away() -> None:
+    """Somebody accepts the connection and says nothing: then the worker is waiting."""
+    command: list[str | Path] = [Path(sys.executable).with_name("firstmile"), "worker", "--only", "journeys"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        environment = {**os.environ, "TEMPORAL_ADDRESS": f"127.0.0.1:{server.getsockname()[1]}"}
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as worker:
+            connection, _ = server.accept()
+            with connection:
+                worker.terminate()
+                # It would look for Temporal for a minute.
+                _, said = worker.communicate(timeout=30)
+
+    assert (worker.returncode, "Traceback" in said) == (0, False), said

@@ -212,6 +212,28 @@ def test_dates_read_in_the_language_of_the_message_and_the_zone_of_the_customer(
 
 
 @pytest.mark.parametrize(
+    ("locale", "zone", "value", "called"),
+    [
+        ("en-GB", "Europe/London", "2026-03-18T13:00:00Z", "GMT"),
+        ("en-GB", "Europe/London", "2026-07-18T13:00:00Z", "BST"),
+        ("en-GB", "Asia/Tokyo", "2026-03-18T13:00:00Z", "Japan Standard Time"),
+        ("en-US", "America/Phoenix", "2026-07-18T13:00:00Z", "MST"),
+        ("en", "Asia/Kathmandu", "2026-07-18T13:00:00Z", "GMT+05:45"),
+        ("en", None, "2026-07-18T13:00:00Z", ""),
+        ("en", "Europe/London", "2026-07-18", ""),
+        ("en", "Europe/London", "", ""),
+    ],
+)
+def test_a_zone_is_called_what_its_clocks_are_called_at_that_moment(
+    tmp_path: Path, locale: str, zone: str | None, value: str, called: str
+) -> None:
+    templates = made(tmp_path, text="{{ traits.when|zone }};")
+    sample = context(customer={"locale": locale, "timezone": zone}, traits={"when": value})
+
+    assert templates.render("welcome", sample).text == f"{called};\n"
+
+
+@pytest.mark.parametrize(
     ("name", "first"),
     [
         ("Ann Lee", "Ann"),

@@ -97,12 +97,10 @@ def test_a_provider_that_cannot_be_asked_is_warned_of_and_no_more(caplog: pytest
         check_transport(chosen("sendgrid", sendgrid_api_key=HUSH, sendgrid_host=host))
     with smtp_server(script={"CONNECT": CLOSE}) as server:
         check_transport(chosen("smtp", smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none"))
+    broke = "SMTP: the connection broke, at the connection"
     assert [record.message for record in caplog.records if record.levelno == logging.WARNING] == [
         f"could not be asked whether we may send: SendGrid answered 503 (FIRSTMILE_SENDGRID_HOST={host})",
-        (
-            "could not be asked whether we may send: SMTP: the connection broke, at the connection"
-            " (FIRSTMILE_SMTP_HOST=127.0.0.1)"
-        ),
+        f"could not be asked whether we may send: {broke} (FIRSTMILE_SMTP_HOST=127.0.0.1)",
     ]
 
 
