@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import CheckFunction, not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -37,7 +38,7 @@ from firstmile.web.app import create_app
 from tests.doorway import SIGN_UP, town, until
 from tests.web.conftest import HERE
 
-EXAMPLES = int(os.environ.get("FIRSTMILE_FUZZ", "4"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
 """Calls of each kind and sort that everybody makes; more of them find more, and take longer."""
 CHECKS: list[CheckFunction] = [
     not_a_server_error,
@@ -81,7 +82,7 @@ class Street:
     def call(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return self.portal.call(work)
 
-    def send(self, case: schemathesis.Case, role: str) -> httpx.Response:
+    def send(self, case: schemathesis.Case[Any], role: str) -> httpx.Response:
         """Send a call as somebody."""
         token = self.tokens.get(role)
         kwargs = case.as_transport_kwargs(base_url=HERE)
@@ -123,6 +124,7 @@ def operations(street: Street) -> Iterator[tuple[Any, set[str]]]:
         for method, operation in operations.items()
     }
     for found in schemathesis.openapi.from_dict(described).get_all_operations():
+        assert isinstance(found, Ok), found.err()
         operation = found.ok()
         yield operation, needed[operation.path, operation.method]
 
@@ -154,7 +156,7 @@ def _send_many(street: Street, operation: Any, mode: GenerationMode, role: str, 
         phases=[Phase.generate, Phase.shrink],
     )
     @given(case=strategy, known=st.data())
-    def send(case: schemathesis.Case, known: st.DataObject) -> None:
+    def send(case: schemathesis.Case[Any], known: st.DataObject) -> None:
         if mode is GenerationMode.POSITIVE:
             for name in KNOWN.keys() & (case.path_parameters or {}).keys():
                 case.path_parameters[name] = quote(known.draw(st.sampled_from(KNOWN[name])))
