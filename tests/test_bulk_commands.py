@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import select
 
 import workflows.bulk
+import workflows.pace
 from firstmile.contracts import BulkStart, CommandRequest
 from firstmile.errors import (
     CommandMalformed,
@@ -168,7 +169,8 @@ async def test_a_customer_who_was_enrolled_again_meanwhile_is_left_alone(service
 async def test_a_long_list_goes_on_in_new_runs(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workflows.bulk, "STRETCHES", 2)
     await sign_up(service, *names(9))
-    job, _ = await service.bulk.start(order(rate=1.5))  # three a stretch
+    monkeypatch.setattr(workflows.pace, "LARGEST", 3)
+    job, _ = await service.bulk.start(order(rate=3.0))
     handle = service.bulk._workflow(job.id)
     first = (await handle.describe()).run_id
 
