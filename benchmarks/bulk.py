@@ -52,8 +52,8 @@ steps:
     email: {template: team_invite}
 """
 SIGN_UPS_A_SECOND = 4.0
-IDLE_SECONDS = 45.0
-PAGES_SECONDS = 15.0
+IDLE_SECONDS = 30.0
+PAGES_SECONDS = 8.0
 AT_ONCE = 16
 
 

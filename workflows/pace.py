@@ -1,8 +1,8 @@
 """Keeping a rate: when the next stretch of a list is due, and how far apart those in it are.
 
-A rate is a limit and a promise. What is late by less than one stretch is caught up at once, so that the time
-between stretches costs nothing; what is late by more (a worker was killed, the store was away) is caught up
-at `CATCHING_UP` times the rate, never in a burst. Pure: the time is passed in, in seconds.
+A rate is a limit and a promise. What is late by less than `BURST_SECONDS` is caught up at once, so that the
+time between stretches costs nothing; what is late by more (a worker was killed, the store was away) is caught
+up at `CATCHING_UP` times the rate, never in a burst. Pure: the time is passed in, in seconds.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ from dataclasses import dataclass
 CATCHING_UP = 1.04
 """How much quicker than its rate a job is that has fallen behind."""
 
-STRETCH_SECONDS = 2.0
-"""About how long a stretch takes: short enough to be done again, long enough to be worth a workflow task."""
+STRETCH_SECONDS = 5.0
+"""About how long a stretch takes: short enough to be done again, long enough that waiting for the slowest of
+it costs little."""
+
+BURST_SECONDS = 2.0
+"""Of how many seconds the customers are told at once, if they are late, and one at least."""
 
 LARGEST = 50
 """Customers of a stretch at most."""
@@ -41,9 +45,10 @@ class Pace:
         size = min(left, LARGEST, max(1, round(self.rate * STRETCH_SECONDS)))
         spacing = 1 / self.rate
         late = max(now - self.due, 0.0)
-        if late > size * spacing:
-            self.lost += late - size * spacing
-            late = size * spacing
+        burst = max(spacing, BURST_SECONDS)
+        if late > burst:
+            self.lost += late - burst
+            late = burst
             self.due = now - late
         if self.lost > 0:
             quicker = spacing / CATCHING_UP

@@ -189,12 +189,32 @@ def bulk_stop(
 
 
 async def _carry_out(service: Service, order: Order, *, watched: bool, quiet: bool) -> Job:
-    job, _ = await service.bulk.start(order)
+    try:
+        job, _ = await service.bulk.start(order)
+    except asyncio.CancelledError:
+        typer.echo("it may have been taken on: `firstmile bulk-status` lists what was", err=True)
+        raise
     return await _watch(service, job.id, quiet=quiet) if watched else job
 
 
 async def _watch(service: Service, id: str, *, quiet: bool) -> Job:
-    """Follow a job to its end, with a bar on a terminal. Ctrl-C says how to stop it, and leaves it running."""
+    """Follow a job to its end. Ctrl-C leaves it running, and says how to stop it."""
+    try:
+        job = await _followed(service, id, quiet=quiet)
+    except asyncio.CancelledError:
+        goes_on = f"job {id} goes on: `firstmile bulk-status {id} --watch` follows it"
+        typer.echo(f"{goes_on}, `firstmile bulk-stop {id}` stops it", err=True)
+        raise
+    if not quiet:
+        typer.echo(f"job {id} is {job.state}: {_counts(job)}, of {job.customers} customers")
+        if job.rejected or job.failed:
+            worse = "rejected" if job.rejected else "failed"
+            typer.echo(f"`firstmile bulk-status {id} --results {worse}` says whom, and why", err=True)
+    return job
+
+
+async def _followed(service: Service, id: str, *, quiet: bool) -> Job:
+    """A job once it has ended; with a bar until then, on a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     shown = Progress(
@@ -208,31 +228,17 @@ async def _watch(service: Service, id: str, *, quiet: bool) -> Job:
     )
     job = await service.bulk.get(id)
     begun, before = asyncio.get_running_loop().time(), job.customers - job.waiting
-    try:
-        with shown:
-            task = shown.add_task(f"{job.command} ({id})", total=job.customers, counts="")
-            while True:
-                given = job.customers - job.waiting
-                seconds = asyncio.get_running_loop().time() - begun
-                counts = f"{_counts(job)}, {(given - before) / max(seconds, WATCH_EVERY):.1f}/s, {job.state}"
-                shown.update(task, completed=given, counts=counts)
-                if job.ended_at is not None:
-                    break
-                await asyncio.sleep(WATCH_EVERY)
-                job = await service.bulk.get(id)
-    except asyncio.CancelledError:
-        typer.echo(
-            f"job {id} goes on: `firstmile bulk-status {id} --watch` follows it, "
-            f"`firstmile bulk-stop {id}` stops it",
-            err=True,
-        )
-        raise
-    if not quiet:
-        typer.echo(f"job {id} is {job.state}: {_counts(job)}, of {job.customers} customers")
-        if job.rejected or job.failed:
-            worse = "rejected" if job.rejected else "failed"
-            typer.echo(f"`firstmile bulk-status {id} --results {worse}` says whom, and why", err=True)
-    return job
+    with shown:
+        task = shown.add_task(f"{job.command} ({id})", total=job.customers, counts="")
+        while True:
+            given = job.customers - job.waiting
+            seconds = asyncio.get_running_loop().time() - begun
+            counts = f"{_counts(job)}, {(given - before) / max(seconds, WATCH_EVERY):.1f}/s, {job.state}"
+            shown.update(task, completed=given, counts=counts)
+            if job.ended_at is not None:
+                return job
+            await asyncio.sleep(WATCH_EVERY)
+            job = await service.bulk.get(id)
 
 
 async def _items(service: Service, id: str, state: Any, limit: int) -> list[Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from firstmile.cli import app
 from firstmile.service import Service
-from tests.doorway import SIGN_UP, database_of, town, until
+from tests.doorway import SIGN_UP, town, until
 
 Firstmile = Callable[..., Awaitable[Result]]
 
@@ -26,6 +28,7 @@ def firstmile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Serv
             monkeypatch.delenv(name)
     monkeypatch.setenv("TEMPORAL_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
     def of(service: Service) -> Firstmile:
         monkeypatch.setenv("FIRSTMILE_STATE_DIR", str(service.settings.state_dir))
@@ -45,7 +48,6 @@ async def three(service: Service) -> None:
     for id in ("c-1", "c-2", "c-3"):
         await service.enrol({**SIGN_UP, "id": id})
     await until(service.counts, lambda counts: sum(one.customers for one in counts) == 3)
-    assert database_of(service) is not None
 
 
 async def test_a_command_to_many_from_the_look_to_the_results(
@@ -106,6 +108,29 @@ async def test_a_file_of_ids_and_nobody_waits(
         assert f"job {job.id}: 2 customers" in given.stdout
         job = await until(lambda: service.bulk.get(job.id), lambda one: one.ended_at is not None)
         assert job.done == 2
+
+
+async def test_ctrl_c_ends_the_watching_and_says_how_to_stop_the_work(
+    tmp_path: Path, firstmile: Callable[[Service], Firstmile]
+) -> None:
+    async with town(tmp_path) as service:
+        await three(service)
+        firstmile(service)  # the environment
+        command = [sys.executable, "-c", "from firstmile.cli import main; main()"]
+        command += ["bulk", "pause", "--everybody", "--reason", "x", "--yes", "--rate", "0.2"]
+        watching = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        job = await until(service.bulk.jobs, lambda page: bool(page.jobs and page.jobs[0].state == "running"))
+        id = job.jobs[0].id
+
+        watching.send_signal(signal.SIGINT)
+        _, said = await watching.communicate()
+
+        assert watching.returncode == 130
+        told = said.decode()
+        # It may still be waiting to hear that the work has begun.
+        assert f"`firstmile bulk-stop {id}` stops it" in told or "`firstmile bulk-status` lists" in told
+        assert (await service.bulk.get(id)).state == "running"
+        await service.bulk.stop(id, actor="ann")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ from firstmile.web.app import create_app
 from tests.doorway import SIGN_UP, town, until
 from tests.web.conftest import HERE
 
-EXAMPLES = int(os.environ.get("FIRSTMILE_FUZZ", "4"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
 """Calls of each kind and sort that everybody makes; more of them find more, and take longer."""
 CHECKS: list[CheckFunction] = [
     not_a_server_error,
@@ -126,7 +126,7 @@ def operations(street: Street) -> Iterator[tuple[Any, set[str]]]:
         for method, operation in operations.items()
     }
     for found in schemathesis.openapi.from_dict(described).get_all_operations():
-        assert isinstance(found, Ok), found
+        assert isinstance(found, Ok), found.err()
         operation = found.ok()
         yield operation, needed[operation.path, operation.method]
 

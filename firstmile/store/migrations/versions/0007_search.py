@@ -12,8 +12,8 @@ from alembic import op
 # brings a migration that writes all of them anew.
 from firstmile.store import words
 
-revision = "0013"
-down_revision = "0012"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
