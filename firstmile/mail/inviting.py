@@ -13,6 +13,7 @@ from typing import Any
 
 from firstmile.contracts import EffectRequest
 from firstmile.journey.instants import from_datetime, to_datetime
+from firstmile.journey.journal import View
 from firstmile.journey.problems import unknown
 from firstmile.mail.calendar_file import CalendarEntry, uid_of
 from firstmile.mail.errors import TemplateError
@@ -93,9 +94,22 @@ def invitation_of(
         raise TemplateError(template, unknown("session", str(name), sessions), file="_layout/sessions.json")
     moment = to_datetime(request.clock.journey(from_datetime(now)))
     booking = _invited(request, before, session, moment, now)
-    dates = session.next_starts(moment, OTHER_DATES + 1)
+    dates = in_time(
+        session.next_starts(moment, OTHER_DATES + 1), closes(request.records.success_view, request.step)
+    )
     others = [start for start in dates if booking is None or start != booking.starts][:OTHER_DATES]
     return Invitation(session, before, booking, others, booking is not None and booking.starts > moment)
+
+
+def closes(view: View | None, step: str) -> datetime | None:
+    """When a step that is open in a view closes, in journey time; None where it does not by itself."""
+    phase, at = ("", None) if view is None else view.steps.get(step, ("", None))
+    return to_datetime(at) if phase == "open" and at is not None else None
+
+
+def in_time(dates: Sequence[datetime], closing: datetime | None) -> list[datetime]:
+    """The dates that begin before a training closes: who came to a later one would have missed it."""
+    return [start for start in dates if closing is None or start < closing]
 
 
 def _invited(

@@ -21,7 +21,7 @@ from firstmile.journey.instants import from_datetime, to_datetime
 from firstmile.journey.journal import FINISHED
 from firstmile.journey.model import Training
 from firstmile.links import Target
-from firstmile.mail.inviting import moved
+from firstmile.mail.inviting import closes, in_time, moved
 from firstmile.mail.sessions import Session, Sessions, read_sessions
 from firstmile.service.answers import OPEN_FOR
 from firstmile.service.events import Events, ProductEvent
@@ -160,13 +160,14 @@ class Bookings:
         ):
             raise LinkRefused("the journey has been over for long")
         default = route.journey.defaults.timezone
+        view = None if customer is None else customer.view
         return TrainingPage(
             target=target,
             session=session,
             offer=offer,
             booking=_settled(kept, session, offer, moment, now),
             kept=kept,
-            dates=_dates(kept, session, moment),
+            dates=_dates(kept, session, moment, closes(view, target.step)),
             now=moment,
             profile=profile,
             timezone=(profile.timezone if profile is not None else None) or default or "UTC",
@@ -201,9 +202,13 @@ def _settled(
     return kept.becomes("cancelled", now) if offer == "called_off" else moved(kept, session, moment, now)
 
 
-def _dates(kept: Booking | None, session: Session, moment: datetime) -> Sequence[datetime]:
-    """The dates to choose from; the booked one among them, however far ahead it is."""
-    dates = list(session.next_starts(moment, DATES))
+def _dates(
+    kept: Booking | None, session: Session, moment: datetime, closing: datetime | None
+) -> Sequence[datetime]:
+    """The dates to choose from, before the training closes; the booked one among them, however far ahead it
+    is. Where none is in time, the next there is."""
+    following = session.next_starts(moment, DATES)
+    dates = in_time(following, closing) or list(following[:1])
     if kept is not None and kept.starts > moment and kept.starts not in dates and session.offers(kept.starts):
         dates.append(kept.starts)
     return sorted(dates)

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from icalendar import Calendar
 
+from firstmile.journey.instants import from_datetime
+from firstmile.journey.journal import View
 from firstmile.mail.calendar_file import uid_of
 from firstmile.mail.errors import TemplateError
 from firstmile.mail.inviting import Invitation, entry_of, invitation_of, moved, read, written
@@ -55,6 +57,26 @@ def test_a_first_invitation_names_the_next_date_and_further_ones() -> None:
     assert found.starts == TUESDAYS[0]
     assert list(found.others[:2]) == TUESDAYS[1:]
     assert len(found.others) == 4
+
+
+def test_dates_after_the_training_closes_are_not_offered() -> None:
+    closing = TUESDAYS[1] + timedelta(minutes=1)
+    view = View(1, "active", None, None, None, {"t": ("open", from_datetime(closing))})
+    asked = asking(lambda: NOW)(step="t", kind="training", params=TRAINING)
+    request = replace(asked, records=replace(asked.records, success_view=view))
+
+    found = invitation_of(request, {"intro": WEEKLY}, None, NOW)
+
+    assert found is not None
+    assert (found.starts, list(found.others)) == (TUESDAYS[0], [TUESDAYS[1]])
+    # The invited date is named even so: it is the best there is.
+    late = replace(
+        request,
+        records=replace(asked.records, success_view=replace(view, steps={"t": ("open", from_datetime(NOW))})),
+    )
+    none_in_time = invitation_of(late, {"intro": WEEKLY}, None, NOW)
+    assert none_in_time is not None
+    assert (none_in_time.starts, list(none_in_time.others)) == (TUESDAYS[0], [])
 
 
 @pytest.mark.parametrize("state", ["offered", "booked"])

@@ -139,10 +139,10 @@ async def file_of(client: httpx.AsyncClient, page: str) -> tuple[Any, str]:
     return event, str(calendar["METHOD"])
 
 
-async def view(service: Service, status: str, phase: str) -> None:
+async def view(service: Service, status: str, phase: str, at: datetime | None = None) -> None:
     """What the customer's workflow has come to."""
     now = from_datetime(service._premises.now())
-    told = View(9, status, None, None, None, {"training": (phase, now)})  # type: ignore[arg-type]  # parametrized
+    told = View(9, status, None, None, None, {"training": (phase, now if at is None else from_datetime(at))})  # type: ignore[arg-type]  # parametrized
     async with database_of(service).writing() as tx:
         await views.write(tx, "c-1", 1, "taught", 1, told, service._premises.now(), now)
 
@@ -164,6 +164,20 @@ async def test_the_page_lists_dates_in_the_customers_zone_with_theirs_checked(
     assert seen.words.count("15:00 – 15:45") == 7
     assert "Central European Time (Europe/Berlin)" in seen.words
     assert texts.ENGLISH["training.offered"] in seen.words
+
+
+async def test_only_dates_before_the_training_closes_can_be_chosen(
+    client: httpx.AsyncClient, service: Service, page: str
+) -> None:
+    await view(service, "active", "open", TUESDAYS[1] + timedelta(hours=1))
+    in_time = Elements((await client.get(page)).text).all("input", type="radio", name="start")
+    late = await client.post(page, data=book(TUESDAYS[2]))
+    await view(service, "active", "open", TUESDAYS[0] - timedelta(hours=1))
+    at_best = Elements((await client.get(page)).text).all("input", type="radio", name="start")
+
+    assert [one["value"] for one in in_time] == [written(TUESDAYS[0]), written(TUESDAYS[1])]
+    assert late.status_code == 422
+    assert [one["value"] for one in at_best] == [written(TUESDAYS[0])]
 
 
 async def test_a_look_books_nothing(
