@@ -61,7 +61,6 @@ app = typer.Typer(
     name="firstmile",
     help="The first mile of every customer relationship: from sign-up to onboarded.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,  # locals may hold personal data
 )
 for group in GROUPS:

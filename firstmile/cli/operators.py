@@ -180,9 +180,13 @@ def address(
     email: Annotated[str, typer.Argument(metavar="ADDRESS", help="The new one.", show_default=False)],
     reason: Reason = None,
     actor: Actor = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Change a customer's address: messages sent from now on go there."""
+    if dry_run:
+        _foreseen(as_json, id, "address", call(lambda service: service.foresee_address(id, {"email": email})))
+        return
     who = actor or operator()
     changed = call(lambda service: service.address(id, {"email": email}, actor=who, reason=reason))
     said = f"'{id}' gets messages at the new address from now on" if changed else "it is that already"
@@ -198,11 +202,15 @@ def again(
     segment: Annotated[str | None, typer.Option(help="Another journey than the last one.")] = None,
     reason: Reason = None,
     actor: Actor = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Onboard a customer a second time, once the first is finished."""
     who, given = actor or operator(), {"traits": pairs(traits or [])}
     more = {"segment": segment} if segment else {}
+    if dry_run:
+        _foreseen(as_json, id, "again", call(lambda service: service.foresee_again(id, {**given, **more})))
+        return
     enrolled = call(lambda service: service.again(id, {**given, **more}, actor=who, reason=reason))
     said = f"'{id}' is on the way again: enrolment {enrolled.response['enrolment']}"
     say(as_json, enrolled.response, said)
@@ -242,8 +250,7 @@ def _command(
     request: CommandRequest = CommandRequest(actor=actor or operator(), reason=reason, **given)
     if dry_run:
         foreseen = call(lambda service: service.foresee(id, name, request))
-        shown = {"id": id, "command": name, **foreseen_as_json(foreseen)}
-        say(as_json, shown, "\n".join(["nothing was changed; this would happen:", *foreseen.changes]))
+        _foreseen(as_json, id, name, foreseen.changes, **foreseen_as_json(foreseen))
         return
     done: Done = call(lambda service: service.command(id, name, request))
     view = None if done.result is None else done.result.view
@@ -271,3 +278,9 @@ def pairs(changes: Sequence[str]) -> dict[str, Any]:
             value = text
         found[name] = value if isinstance(value, int | float | bool) or value is None else text.strip('"')
     return found
+
+
+def _foreseen(as_json: bool, id: str, name: str, changes: list[str], **more: Any) -> None:
+    """Say what would change."""
+    shown = {"id": id, "command": name, "dry_run": True, "changes": changes, **more}
+    say(as_json, shown, "\n".join(["nothing was changed; this would happen:", *changes]))

@@ -76,6 +76,9 @@ def standing(found: Standing) -> RenderableType:
     speed = f", {row.speed:g} times faster than the clock" if row.speed != 1 else ""
     age = "not seen by a worker yet" if found.updated_at is None else f"as of {_age(found)} ago"
     lines.append(Text(f"{when(calendar, now, now)} in {found.timezone}{speed}; {age}", "dim"))
+    for hold in found.holds:
+        what = hold.scope if hold.value is None else f"{hold.scope} {hold.value}"
+        lines.append(Text(f"messages wait: {what} is held by {hold.actor} ({hold.reason})", "yellow"))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)

@@ -91,6 +91,14 @@ class Service:
         """Onboard somebody a second time (see `Enrolling.again`)."""
         return await self._enrolling.again(subject, given, actor=actor, reason=reason)
 
+    async def foresee_again(self, subject: str, given: Mapping[str, Any]) -> list[str]:
+        """What `again` would do (see `Enrolling.foresee_again`)."""
+        return await self._enrolling.foresee_again(subject, given)
+
+    async def foresee_address(self, subject: str, body: object) -> list[str]:
+        """What `address` would do (see `Correcting.foresee_address`)."""
+        return await self._correcting.foresee_address(subject, body)
+
     async def address(self, subject: str, body: object, *, actor: str, reason: str | None = None) -> bool:
         """Change a customer's address (see `Correcting.address`)."""
         return await self._correcting.address(subject, body, actor=actor, reason=reason)

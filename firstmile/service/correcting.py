@@ -47,6 +47,23 @@ class Correcting:
             await audit.record(tx, deed_of("address", actor, now, subject, reason=reason))
         return True
 
+    async def foresee_address(self, subject: str, body: object) -> list[str]:
+        """What `address` would do, in words; nothing changes. Raises what `address` raises."""
+        email = signup.address_in(body)
+        async with self._premises.reading() as db:
+            profile = await profiles.get(db, subject)
+            stopped = await suppressions.of(db, email)
+            former = (
+                [] if profile is None or profile.email is None else await suppressions.of(db, profile.email)
+            )
+        if profile is None:
+            raise UnknownCustomer(subject)
+        if profile.email == email:
+            return ["nothing changes: it is that already"]
+        reasons = {one.reason for one in stopped} | {one.reason for one in former if one.reason in CHOSEN}
+        held = f"; it is suppressed: {', '.join(sorted(reasons))}" if reasons else ""
+        return [f"messages to '{subject}' go to the new address from now on{held}"]
+
 
 async def _carry_over(tx: Writing, former: str, email: str, actor: str, now: datetime) -> None:
     """Let what a person chose at one address hold at another."""

@@ -132,6 +132,22 @@ class Enrolling:
         it is kept. The same again, while that one is on its way, gets the same answer. Raises what `enrol`
         raises, `CommandRejected` while one is on its way, and `UnknownCustomer`.
         """
+        found = await self._asked_again(subject, given)
+        if isinstance(found, Enrolment):
+            return Enrolled("same", found.response)
+        deed = deed_of("again", actor, self._premises.now(), subject, found.number, reason)
+        return await self._enrol(found.sign_up, found.version, found.body, found.number, deed)
+
+    async def foresee_again(self, subject: str, given: Mapping[str, Any]) -> list[str]:
+        """What `again` would do, in words; nothing changes. Raises what `again` raises."""
+        found = await self._asked_again(subject, given)
+        if isinstance(found, Enrolment):
+            return [f"nothing changes: enrolment {found.number} is on its way"]
+        published = f"'{found.version.segment}', version {found.version.version}"
+        return [f"'{subject}' is onboarded again: enrolment {found.number} in {published}"]
+
+    async def _asked_again(self, subject: str, given: Mapping[str, Any]) -> _Again | Enrolment:
+        """What is to be started; or what was, if this was asked for before."""
         if unknown_ones := [name for name in given if name not in AGAIN]:
             raise CommandMalformed([Flaw(one, unknown("field", one, AGAIN)) for one in unknown_ones])
         async with self._premises.reading() as db:
@@ -144,15 +160,13 @@ class Enrolling:
         same = last.number > 1 and last.request_hash == _hash(body)
         over = customer is not None and customer.view.status in FINISHED
         if same and last.state == "started" and not over:
-            return Enrolled("same", last.response)
+            return last
         if not over and not (same and last.state == "starting"):
             raise CommandRejected(f"'{subject}' is still being onboarded: cancel that first, or let it end")
         async with self._premises.reading() as db:
             version = await published.current(db, str(body["segment"]))
         sign_up, version = await self._read(body, version)
-        number = last.number if same and not over else last.number + 1
-        deed = deed_of("again", actor, self._premises.now(), subject, number, reason)
-        return await self._enrol(sign_up, version, body, number, deed)
+        return _Again(sign_up, version, body, last.number if same and not over else last.number + 1)
 
     async def sweep(self, older_than: timedelta = STALE) -> Swept:
         """Finish or remove what stayed `starting`, and hand over parked events."""
@@ -347,6 +361,16 @@ class Enrolling:
         except ValueError:  # a status that this SDK does not know (FACTS: Temporal's own pause)
             pass
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """A further enrolment of somebody who is known."""
+
+    sign_up: SignUp
+    version: Published
+    body: Mapping[str, Any]
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

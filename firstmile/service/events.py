@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from temporalio.service import RPCError
@@ -19,6 +20,7 @@ from temporalio.service import RPCError
 from firstmile import bodies
 from firstmile.contracts import EventSignal
 from firstmile.errors import EventRefused, FirstmileError, Flaw
+from firstmile.journey.durations import DAY
 from firstmile.journey.instants import Instant, from_datetime, parse_instant
 from firstmile.journey.problems import unknown
 from firstmile.journey.route import ANSWERS, MESSAGES, Route
@@ -33,6 +35,9 @@ EventOutcome = Literal["accepted", "ignored", "parked", "ended"]
 
 SIGNAL = "event"
 MAX_PROPERTIES = 16_000
+AHEAD = DAY
+"""How far a sender's clock may be ahead."""
+BEHIND = 3_653 * DAY
 FREE_TEXT = ("comment", "answers")
 """Properties of answers that people wrote: never sent to a workflow."""
 _FIELDS = ("subject", "event", "id", "at", "properties")
@@ -86,7 +91,10 @@ class Events:
         self._premises = premises
 
     async def event(self, event: ProductEvent) -> EventOutcome:
-        """Pass an event on. Raises a retryable error when it could not be: send it again."""
+        """Pass an event on. Raises `EventRefused` for a time that cannot be meant, and a retryable error when
+        it could not be passed on: send it again."""
+        if event.at is not None:
+            _require_sense(event.at, self._premises.now())
         outcome = await self._event(event)
         self._premises.count("events_total", {"outcome": outcome})
         return outcome
@@ -203,6 +211,18 @@ def answer_of(event: ProductEvent, row: Enrolment, route: Route, premises: Premi
         answer=answer if isinstance(answer, str) and len(answer) <= 40 else None,
         comment=comment if isinstance(comment, str) else None,
     )
+
+
+def _require_sense(at: Instant, now: datetime) -> None:
+    """Refuse what a wrong clock, or a wrong unit, makes of a time. An event counts no later than it arrives, and
+    no earlier than its subject was enrolled: within these bounds any time is fine."""
+    arrived = from_datetime(now)
+    if at > arrived + AHEAD:
+        raise EventRefused(
+            [Flaw("at", "it lies more than a day ahead: an event is told once it has happened")]
+        )
+    if at < arrived - BEHIND:
+        raise EventRefused([Flaw("at", "it lies more than ten years back: is it in another unit?")])
 
 
 def event_key(event: ProductEvent) -> str:

@@ -19,10 +19,22 @@ from firstmile.journey.journal import Entry, View
 from firstmile.journey.outlook import Row, outlook
 from firstmile.journey.route import Route
 from firstmile.journey.slices import cut
+from firstmile.service.holding import hold_as_json
 from firstmile.service.premises import PATIENCE, Premises, is_not_found, no_worker, temporal_errors
-from firstmile.store import delivery_events, enrolments, journal, ledger, owners, profiles, tasks, views
+from firstmile.store import (
+    delivery_events,
+    enrolments,
+    holds,
+    journal,
+    ledger,
+    owners,
+    profiles,
+    tasks,
+    views,
+)
 from firstmile.store.delivery_events import Engagement
 from firstmile.store.enrolments import Enrolment
+from firstmile.store.holds import Hold
 from firstmile.store.ledger import Message
 from firstmile.store.owners import Person
 from firstmile.store.profiles import Profile
@@ -57,6 +69,7 @@ class Standing:
     owners: Mapping[str, Person]
     tasks: list[Task]
     messages: list[Sent]
+    holds: list[Hold]
     now: datetime
 
     @property
@@ -95,7 +108,8 @@ class Reading:
             sent = await ledger.of(db, subject, row.number)
             engaged = await delivery_events.engagement(db, subject, row.number) if sent else {}
             route = await self._premises.shelf.route(db, row.segment, row.version)
-        now = self._premises.now()
+            now = self._premises.now()
+            held = await holds.active(db, now)
         timezone = _zone(profile, route)
         calendar = await asyncio.to_thread(_calendar, timezone, profile, row, customer)
         clock = Clock(from_datetime(row.enrolled_at), row.speed)
@@ -117,6 +131,7 @@ class Reading:
             owners=owned_by,
             tasks=work,
             messages=[Sent(one, engaged.get(one.key, Engagement())) for one in sent],
+            holds=[one for one in held if _concerns(one, row, route)],
             now=now,
         )
 
@@ -195,6 +210,7 @@ def as_json(standing: Standing) -> dict[str, Any]:
             }
             for one in standing.tasks
         ],
+        "holds": [hold_as_json(one) for one in standing.holds],
         "messages": [_sent(one) for one in standing.messages],
         "journal": [_entry(one, standing.calendar) for one in standing.journal],
     }
@@ -212,6 +228,20 @@ def view_as_json(view: View) -> dict[str, Any]:
         "owners": dict(view.owners),
         "steps": {step: {"phase": phase, "at": _text(at)} for step, (phase, at) in view.steps.items()},
     }
+
+
+def _concerns(hold: Hold, row: Enrolment, route: Route | None) -> bool:
+    """Whether a hold lets messages of this customer wait."""
+    match hold.scope:
+        case "everything":
+            return True
+        case "segment":
+            return hold.value == row.segment
+        case "customer":
+            return hold.value == row.subject
+        case "template":
+            stops = () if route is None else route.stops
+            return hold.value in {getattr(stop.step.does, "template", None) for stop in stops}
 
 
 def _entry(entry: Entry, calendar: Calendar) -> dict[str, Any]:

@@ -97,16 +97,20 @@ def router(service: Service, door: Door) -> APIRouter:
         return JSONResponse(shown)
 
     @found.post("/onboardings/{id}/again", dependencies=needs("operate"), **schemas.AGAIN)
-    async def again(id: str, request: Request) -> Response:
+    async def again(id: str, request: Request, dry_run: bool = False) -> Response:
         """Onboard a customer a second time, once the first is finished: a new enrolment, numbered."""
         given, by = _split(await guard.json_or_nothing(request, MAX_COMMAND_BYTES))
+        if dry_run:
+            return _foreseen(id, "again", await service.foresee_again(id, given))
         enrolled = await service.again(id, given, actor=by.actor or guard.API, reason=by.reason)
         return JSONResponse(enrolled.response, 202 if enrolled.outcome == "started" else 200)
 
     @found.post("/onboardings/{id}/address", dependencies=needs("operate"), **schemas.ADDRESS)
-    async def address(id: str, request: Request) -> Response:
+    async def address(id: str, request: Request, dry_run: bool = False) -> Response:
         """Change a customer's address: messages sent from now on go there."""
         given, by = _split(await guard.json_of(request, MAX_COMMAND_BYTES))
+        if dry_run:
+            return _foreseen(id, "address", await service.foresee_address(id, given))
         changed = await service.address(id, given, actor=by.actor or guard.API, reason=by.reason)
         return JSONResponse({"id": id, "command": "address", "changed": changed})
 
@@ -156,6 +160,10 @@ def router(service: Service, door: Door) -> APIRouter:
         return JSONResponse({"events": [said for _, said in found]}, worst, headers)
 
     return found
+
+
+def _foreseen(id: str, command: str, changes: list[str]) -> Response:
+    return JSONResponse({"id": id, "command": command, "dry_run": True, "changes": changes, "starts": []})
 
 
 def _split(body: object) -> tuple[dict[str, Any], CommandRequest]:

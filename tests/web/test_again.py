@@ -35,6 +35,8 @@ async def test_a_finished_customer_is_onboarded_again_under_the_next_number(tmp_
         assert problem(unknown, 422, "command-malformed")["errors"][0]["field"] == "email"
 
         asked = {"traits": {"plan": "team"}, "reason": "they came back", "actor": "ann"}
+        foreseen = await client.post("/v1/onboardings/c-1/again?dry_run=true", json=asked)
+        assert foreseen.json()["changes"] == ["'c-1' is onboarded again: enrolment 2 in 'small', version 1"]
         started = await client.post("/v1/onboardings/c-1/again", json=asked)
         assert (started.status_code, started.json()["enrolment"]) == (202, 2)
         second = await until(standing, lambda found: found["status"] == "active")
@@ -60,8 +62,13 @@ async def test_what_somebody_chose_goes_with_them_to_a_new_address(
             await suppressions.add(tx, former, reason, now)
         await opt_outs.leave(tx, profiles.address_key(former), ["feedback"], now)
 
+    foreseen = await client.post("/v1/onboardings/c-1/address?dry_run=true", json={"email": new})
+    async with database_of(service).reading() as db:
+        assert await suppressions.of(db, new) == []
     await client.post("/v1/onboardings/c-1/address", json={"email": new})
 
+    (change,) = foreseen.json()["changes"]
+    assert change == "messages to 'c-1' go to the new address from now on; it is suppressed: complained"
     async with database_of(service).reading() as db:
         assert [one.reason for one in await suppressions.of(db, new)] == ["complained"]
         assert list(await opt_outs.of(db, profiles.address_key(new))) == ["feedback"]

@@ -114,6 +114,34 @@ async def test_an_event_is_taken(client: httpx.AsyncClient, temporal: Nowhere) -
     assert len(temporal.signals) == 1
 
 
+@pytest.mark.parametrize(
+    ("at", "words"), [("2026-03-08T09:00:00Z", "ahead"), ("1970-01-21T12:00:00Z", "another unit")]
+)
+async def test_an_event_of_a_time_that_cannot_be_meant_is_refused(
+    client: httpx.AsyncClient, at: str, words: str
+) -> None:
+    await client.post("/v1/onboardings", json=SIGN_UP)
+
+    found = problem(await client.post("/v1/events", json=EVENT | {"at": at}), 422, "event-refused")
+
+    assert words in found["errors"][0]["message"]
+
+
+async def test_holds_are_shown_where_they_hold(client: httpx.AsyncClient) -> None:
+    await client.post("/v1/onboardings", json=SIGN_UP)
+    for scope, value in (
+        ("template", "tips"),
+        ("template", "other"),
+        ("customer", "c-1"),
+        ("customer", "c-2"),
+    ):
+        await client.post("/v1/holds", json={"scope": scope, "value": value, "reason": "a typo"})
+
+    shown = (await client.get("/v1/onboardings/c-1")).json()["holds"]
+
+    assert [(one["scope"], one["value"]) for one in shown] == [("template", "tips"), ("customer", "c-1")]
+
+
 async def test_many_events_get_an_outcome_each(client: httpx.AsyncClient) -> None:
     await client.post("/v1/onboardings", json=SIGN_UP)
     events = [EVENT, EVENT | {"event": "page.viewed"}, EVENT | {"subject": "c-2"}]
