@@ -396,3 +396,38 @@ async def test_a_status_shows_what_somebody_has_to_do_beside_the_steps(
     done = await firstmile("complete", "c-1", "welcome/undelivered")
     assert printed(done) == "done: 'welcome/undelivered' of 'c-1'\n"
     assert "undelivered" not in printed(await firstmile("status", "c-1"))
+
+
+# ---- who they are ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("signed_up")
+async def test_an_address_is_changed_once_it_was_looked_at_what_would_change(firstmile: Firstmile) -> None:
+    foreseen = printed(await firstmile("address", "c-1", "jonas@new.example", "--dry-run"))
+    assert foreseen.splitlines() == [
+        "nothing was changed; this would happen:",
+        "messages to 'c-1' go to the new address from now on",
+    ]
+
+    assert "from now on" in printed(
+        await firstmile("address", "c-1", "jonas@new.example", "--reason", "moved")
+    )
+    assert printed(await firstmile("address", "c-1", "jonas@new.example")) == "it is that already\n"
+    (deed,) = [json.loads(line) for line in printed(await firstmile("audit", "c-1", "--json")).splitlines()]
+    assert (deed["action"], deed["reason"]) == ("address", "moved")
+    refused = await firstmile("address", "c-1", "jonas")
+    assert (refused.exit_code, "it is not an address" in refused.stderr) == (2, True)
+
+
+async def test_a_key_is_made_listed_rotated_and_revoked(firstmile: Firstmile) -> None:
+    made = json.loads(printed(await firstmile("key", "create", "crm", "--role", "system", "--json")))
+    assert made["token"].startswith(f"fm_{made['id']}_")
+    assert made["scopes"] == ["events", "signup"]
+    assert made["token"] not in printed(await firstmile("key", "list"))
+    assert printed(await firstmile("key", "rotate", made["id"])).strip() != made["token"]
+    printed(await firstmile("key", "revoke", made["id"], "--reason", "left"))
+    (listed,) = json.loads(printed(await firstmile("key", "list", "--json")))["keys"]
+    assert listed["state"] == "revoked"
+    again = await firstmile("key", "revoke", made["id"])
+    assert (again.exit_code, "could be revoked" in again.stderr) == (1, True)
+    assert printed(await firstmile("audit")).count("key.") == 3
