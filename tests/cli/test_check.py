@@ -106,9 +106,9 @@ def test_what_a_journey_does_not_have_is_an_error_where_the_template_reads_it(fo
     assert sorted(printed[:5]) == [
         f"templates/welcome/body.html.j2:2: unknown step 'vlaue': did you mean 'value'? {where}",
         f"templates/welcome/body.html.j2:2: unknown trait 'paln': did you mean 'plan'? {where}",
+        f"templates/welcome/body.html.j2:3: only a training has a session {where}",
         f"templates/welcome/body.html.j2:3: unknown link 'survey': there are app, preferences {where}",
         f"templates/welcome/body.html.j2:3: unknown owner 'specialst': did you mean 'specialist'? {where}",
-        f"templates/welcome/body.html.j2:3: unknown value of a session 'title' {where}",
     ]
 
 

@@ -36,7 +36,7 @@ async def test_a_thousand_sleepers_cost_hardly_more_than_a_hundred(tmp_path: Pat
         hundred = rig.memory("worker")
 
         await rig.enrol(client, JOURNEY, 900, 1.0, first=100)
-        await rig.until(lambda: _asleep(rig, 1000), 120)
+        await rig.until(lambda: _asleep(rig, 1000), 200)
         thousand = rig.memory("worker")
 
         print(f"{hundred / MIB:.1f} MiB with a hundred, {thousand / MIB:.1f} with a thousand")

@@ -12,8 +12,8 @@ from alembic import op
 # brings a migration that writes all of them anew.
 from firstmile.store import words
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
