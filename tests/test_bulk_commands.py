@@ -104,9 +104,17 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 # ---- everybody, once, at the rate ------------------------------------------------------------------------
 
 
+@pytest.fixture
+async def punctual(tmp_path: Path) -> AsyncIterator[Service]:
+    """A service whose server keeps the time of the clock: the other one's jumps while activities run."""
+    async with town(tmp_path, server=development_server()) as found:
+        yield found
+
+
 async def test_two_hundred_customers_get_it_once_each_at_the_rate_and_nobody_who_came_later(
-    service: Service,
+    punctual: Service,
 ) -> None:
+    service = punctual
     await sign_up(service, *names(200))
     job, fresh = await service.bulk.start(order(rate=20.0))
     assert (fresh, job.customers) == (True, 200)
@@ -118,7 +126,8 @@ async def test_two_hundred_customers_get_it_once_each_at_the_rate_and_nobody_who
     found = await results(service, job.id)
     assert sorted(found) == names(200)
     times = sorted(item.at for item in found.values() if item.at is not None)
-    rate = (len(times) - 1) / (times[-1] - times[0]).total_seconds()
+    # From when it was asked for: what begins late is caught up.
+    rate = len(times) / (times[-1] - job.created_at).total_seconds()
     # How much slower a machine that is busy makes it is the benchmark's matter, and `test_pace`'s.
     assert rate <= 1.05 * 20
     for id in names(200):

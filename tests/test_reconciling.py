@@ -71,10 +71,13 @@ def handle(service: Service, subject: str = "c-1") -> Any:
 async def settled(service: Service, subject: str = "c-1") -> None:
     """Sign a customer up, and wait until the store knows where they stand."""
     await service.enrol(SIGN_UP | {"id": subject})
-    await until(lambda: phase(service, "tips", subject), lambda found: found == "scheduled")
+    for step, there in (("tips", "scheduled"), ("nps", "open"), ("check_in", "open")):
+        await until(lambda: phase(service, step, subject), lambda found: found == there)  # noqa: B023  # awaited at once
     sight = sightings.Sightings(service._premises)
     # Nothing is under way any more.
-    await until(lambda: sight.told(subject), lambda told: told is None or told.newest == told.acknowledged)
+    await until(
+        lambda: sight.told(subject), lambda told: told is not None and told.newest == told.acknowledged
+    )
 
 
 async def phase(service: Service, step: str, subject: str = "c-1") -> str | None:

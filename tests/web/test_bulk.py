@@ -95,7 +95,14 @@ async def test_cloud_events_are_taken_in_both_modes(
 ) -> None:
     signed_up = CloudEvent({"type": "crm.signed_up", "source": "/crm"}, SIGN_UP)
     done = CloudEvent(
-        {"type": "report.published", "source": "/app/ü", "subject": "c-1", "id": "7"}, {"pages": 3}
+        {
+            "type": "report.published",
+            "source": "/app/ü",
+            "subject": "c-1",
+            "id": "7",
+            "time": "2026-03-06T08:59:00Z",
+        },
+        {"pages": 3},
     )
     for path, event in (("/v1/onboardings", signed_up), ("/v1/events", done)):
         headers, body = convert(event)
