@@ -157,7 +157,7 @@ class Reconciling:
             page, token = await self._sightings.running(token, PAGE)
             subjects = sorted({one.subject for one in page})
             async with self._premises.reading() as db:
-                rows = await enrolments.newest(db, subjects)
+                rows = await enrolments.latest_of(db, subjects)
                 known = await views.some(db, [(row.subject, row.number) for row in rows.values()])
             for one in page:
                 row = rows.get(one.subject)

@@ -149,12 +149,6 @@ async def latest(db: Reading, subject: str) -> Enrolment | None:
     return None if row is None else enrolment_of(row)
 
 
-async def newest(db: Reading, subjects: Sequence[str]) -> dict[str, Enrolment]:
-    """The newest enrolments of several subjects (a page of them), by subject."""
-    statement = select(enrolments).where(enrolments.c.subject.in_(subjects)).order_by(enrolments.c.number)
-    return {row.subject: enrolment_of(row) for row in await db.all(statement)}
-
-
 @cache
 def _insert(name: str) -> ReturningInsert[*tuple[Any, ...]]:
     return insert(name, enrolments).on_conflict_do_nothing().returning(enrolments)

@@ -123,15 +123,5 @@ async def latest(db: Reading, limit: int = 100) -> list[Suppression]:
     return [_suppression(row) for row in await db.all(statement.limit(limit))]
 
 
-async def stopped(db: Reading, addresses: Iterable[str], message_class: MessageClass) -> dict[str, Reason]:
-    """Those of several addresses that must not get a message of this class, each with a reason."""
-    keys = {address_key(address): address for address in addresses}
-    reasons = [reason for reason, classes in STOPS.items() if message_class in classes]
-    statement = select(suppressions.c.address_key, suppressions.c.reason).where(
-        suppressions.c.address_key.in_(keys), suppressions.c.reason.in_(reasons)
-    )
-    return {keys[row.address_key]: row.reason for row in await db.all(statement)}
-
-
 def _suppression(row: AnyRow) -> Suppression:
     return Suppression(row.address, row.reason, row.since, row.note)
