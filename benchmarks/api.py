@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,9 @@ async def measure(server: Running, service: Running, signups: int, at_once: int,
         for round in range(-1, rounds):
             count = signups if round >= 0 else min(signups, 50)  # the first one warms up
             before = service.cpu
-            api = await each(count, at_once, lambda number: sign_up(f"c-{round}", number))  # noqa: B023  # awaited here
+            api = await each(count, at_once, partial(sign_up, f"c-{round}"))
             spent = service.cpu - before
-            bare = await each(count, at_once, lambda number: begin(f"{round}", number))  # noqa: B023  # awaited here
+            bare = await each(count, at_once, partial(begin, f"{round}"))
             if round >= 0:
                 through.append(api)
                 raw.append(bare)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +74,7 @@ async def settled(service: Service, subject: str = "c-1") -> None:
     """Sign a customer up, and wait until the store knows where they stand."""
     await service.enrol(SIGN_UP | {"id": subject})
     for step, there in (("tips", "scheduled"), ("nps", "open"), ("check_in", "open")):
-        await until(lambda: phase(service, step, subject), lambda found: found == there)  # noqa: B023  # awaited at once
+        await until(partial(phase, service, step, subject), partial(eq, there))
     sight = sightings.Sightings(service._premises)
     # Nothing is under way any more.
     await until(
@@ -307,7 +309,9 @@ async def test_a_view_that_the_store_lost_is_told_again(service: Service, clock:
 
     await repaired(service, "behind")
 
-    assert (await service.status("c-1")).view.stage == "sign-up"  # type: ignore[union-attr]  # it has one
+    view = (await service.status("c-1")).view
+    assert view is not None
+    assert view.stage == "sign-up"
 
 
 async def test_a_customer_without_a_view_is_told_of_again(service: Service, clock: Ahead) -> None:

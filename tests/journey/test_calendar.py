@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from firstmile.journey.calendar import Calendar
 from firstmile.journey.durations import DAY, HOUR, MINUTE, parse_duration
 from firstmile.journey.instants import from_datetime, parse_instant, to_datetime
+from firstmile.journey.model import Window
 from tests.journey.building import calendar, instant, local, window
 
 EPOCH = date(1970, 1, 1)
@@ -295,10 +296,10 @@ def test_days_of_a_window(days: str, monday_to_sunday: str) -> None:
         ("Pacific/Apia", window("fri", "09:00", "17:00"), "2011-12-29 18:00", "2012-01-06T09:00:00+14:00"),
     ],
 )  # fmt: skip
-def test_the_next_opening(zone: str, which: object, start: str, expected: str) -> None:
+def test_the_next_opening(zone: str, which: Window, start: str, expected: str) -> None:
     on = calendar(zone, start[:10])
 
-    opening = on.next_opening(which, instant(start, on))  # type: ignore[arg-type]  # never None: a window was written
+    opening = on.next_opening(which, instant(start, on))
 
     assert opening is not None
     assert on.local(opening) == expected
@@ -345,11 +346,11 @@ def test_holidays_are_allowed_by_default() -> None:
     ],
 )  # fmt: skip
 def test_a_window_closes_at_the_first_instant_outside(
-    zone: str, which: object, moment: str, expected: str
+    zone: str, which: Window, moment: str, expected: str
 ) -> None:
     on = calendar(zone, moment[:10])
 
-    assert on.local(on.closing(which, instant(moment, on))) == expected  # type: ignore[arg-type]  # never None: a window was written
+    assert on.local(on.closing(which, instant(moment, on))) == expected
 
 
 WINDOWS = st.builds(
@@ -371,21 +372,20 @@ WINDOWS = st.builds(
     st.sampled_from(["2011-12-01", "2026-01-01"]),
 )
 def test_openings_and_closings_agree_with_the_wall_clock(
-    zone: str, which: object, quarters: int, near: str
+    zone: str, which: Window, quarters: int, near: str
 ) -> None:
     on: Calendar = calendar(zone, near)
     moment = parse_instant(f"{near}T00:00:00Z") + quarters * 15 * MINUTE
-    w = which
-    opening = on.next_opening(w, moment)  # type: ignore[arg-type]  # never None: a window was written
+    opening = on.next_opening(which, moment)
 
     assert opening is not None
     assert opening >= moment
-    assert on.is_open(w, opening)  # type: ignore[arg-type]  # never None: a window was written
-    closing = on.closing(w, opening)  # type: ignore[arg-type]  # never None: a window was written
-    assert not on.is_open(w, closing)  # type: ignore[arg-type]  # never None: a window was written
+    assert on.is_open(which, opening)
+    closing = on.closing(which, opening)
+    assert not on.is_open(which, closing)
     inside = range(opening, closing, 15 * MINUTE)
-    assert all(on.is_open(w, at) for at in inside)  # type: ignore[arg-type]  # never None: a window was written
-    last = on.previous_opening(w, closing, since=moment - 30 * DAY)  # type: ignore[arg-type]  # never None: a window was written
+    assert all(on.is_open(which, at) for at in inside)
+    last = on.previous_opening(which, closing, since=moment - 30 * DAY)
     assert last == opening
 
 

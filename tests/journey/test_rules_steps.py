@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.journey.building import command, effect, event, run
+from tests.journey.building import Input, command, effect, event, run
 
 NOTIFY = "notify: {to: team, message: hello}"
 LOGIN = "- {id: login, milestone: {event: login}, within: 7 days}"
@@ -446,7 +446,7 @@ def test_a_parameter_that_cannot_be_filled_in_fails_the_step() -> None:
     ],
 )  # fmt: skip
 def test_within_makes_an_open_step_missed_and_what_comes_later_makes_it_done_late(
-    kind: str, answer: object
+    kind: str, answer: Input
 ) -> None:
     steps = f"""
       - {{id: a, wait: 1 day, within: 7 days, {kind}}}
@@ -455,8 +455,8 @@ def test_within_makes_an_open_step_missed_and_what_comes_later_makes_it_done_lat
       - {{id: both, after: [done a], when: done('a') and missed('a'), notify: {{to: team, message: m}}}}
     """
 
-    in_time = run(steps, ("+8 days", answer))  # type: ignore[arg-type]  # any input that a script may have
-    late = run(steps, ("+9 days", answer))  # type: ignore[arg-type]  # any input that a script may have
+    in_time = run(steps, ("+8 days", answer))
+    late = run(steps, ("+9 days", answer))
 
     assert in_time.lines("a")[-1] == "2026-03-14 10:00 done"
     assert [in_time.last(s).split()[0] for s in ("missed", "done", "both")] == ["skipped", "done", "skipped"]

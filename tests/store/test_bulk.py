@@ -119,7 +119,9 @@ async def test_a_result_is_written_once_and_counted_once(db: Database) -> None:
 async def test_a_job_ends_when_nobody_waits_and_not_before(db: Database) -> None:
     await listed(db, [Chosen("a", 1)])
     async with db.writing() as tx:
-        assert (await bulk.begin(tx, NEW.id, NOW) or NEW).state == "running"  # type: ignore[union-attr]  # there
+        begun = await bulk.begin(tx, NEW.id, NOW)
+        assert begun is not None
+        assert begun.state == "running"
         assert await bulk.end(tx, NEW.id, NOW) == "running"
         await bulk.settle(tx, NEW.id, 1, "done", None, NOW)
         assert await bulk.end(tx, NEW.id, NOW) == "done"
