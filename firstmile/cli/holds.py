@@ -12,6 +12,7 @@ import typer
 from firstmile.cli.errands import call, instant, length, operator, print_json, say
 
 if TYPE_CHECKING:
+    from firstmile.service import Service
     from firstmile.store.holds import Hold
 
 app = typer.Typer()
@@ -61,9 +62,14 @@ def hold(
         return
     ends = instant(until)
     until_moment = None if ends is None else to_datetime(ends)
-    held = call(
-        lambda service: service.hold(scope, value, reason=reason or "", actor=who, until=until_moment)
-    )
+
+    async def errand(service: Service) -> tuple[Hold, str | None]:
+        placed = await service.hold(scope, value, reason=reason or "", actor=who, until=until_moment)
+        return placed, await service.hold_doubt(scope, value)
+
+    held, doubt = call(errand)
+    if doubt is not None:
+        typer.echo(f"it holds nothing so far: {doubt}", err=True)
     what = "every message" if scope == "everything" else f"every message of {scope} {value}"
     again = " ".join(part for part in ("firstmile hold", scope, value, "--release") if part)
     say(as_json, {"hold": held.id, **hold_as_json(held)}, f"{what} waits until `{again}`")

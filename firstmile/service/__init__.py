@@ -141,6 +141,10 @@ class Service:
         """Let messages wait, with Temporal or without."""
         return await self._holding.hold(scope, value, reason=reason, actor=actor, until=until)
 
+    async def hold_doubt(self, scope: str, value: str | None) -> str | None:
+        """Why a hold may not hold what was meant (see `Holding.doubt`)."""
+        return await self._holding.doubt(scope, value)
+
     async def release(
         self,
         scope: str,

@@ -8,12 +8,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final, get_args
 
-from firstmile.errors import CommandMalformed, Flaw
+from firstmile.errors import CommandMalformed, Flaw, StoreAway
 from firstmile.journey.instants import format_instant, from_datetime
 from firstmile.journey.problems import unknown
+from firstmile.publishing import routes
 from firstmile.service.auditing import deed_of
 from firstmile.service.premises import Premises
-from firstmile.store import audit, holds, owners
+from firstmile.store import audit, enrolments, holds, owners
 from firstmile.store.audit import Deed
 from firstmile.store.holds import Hold, Scope
 from firstmile.store.owners import Member, Person
@@ -48,6 +49,28 @@ class Holding:
             held = await holds.place(tx, place, value, reason=reason, actor=actor, now=now, until=until)
             await audit.record(tx, self._deed("hold", actor, scope, value, reason))
             return held
+
+    async def doubt(self, scope: str, value: str | None) -> str | None:
+        """Why a hold may not hold what was meant: nothing that is known is called so. None where all is well.
+
+        It is placed all the same: whoever has to stop something is not sent away over a name.
+        """
+        place = _scope(scope, value)
+        if place == "everything":
+            return None
+        try:
+            async with self._premises.reading() as db:
+                if place == "customer":
+                    known = await enrolments.latest(db, value or "") is not None
+                    return None if known else f"nobody signed up as '{value}'"
+                found = routes(await self._premises.shelf.current(db))
+        except StoreAway:  # it was placed a moment ago: that is what counts
+            return None
+        names = set(found)
+        if place == "template":
+            steps = [stop.step.does for route in found.values() for stop in route.stops]
+            names = {name for does in steps if (name := getattr(does, "template", None)) is not None}
+        return None if not found or value in names else unknown(place, value or "", sorted(names))
 
     async def release(
         self,

@@ -87,7 +87,8 @@ def router(service: Service, door: Door) -> APIRouter:
             actor=actor_of(_caller(), given.get("actor")),
             until=None if until is None else to_datetime(until),
         )
-        return JSONResponse(hold_as_json(held), 201)
+        doubt = await service.hold_doubt(held.scope, held.value)
+        return JSONResponse({**hold_as_json(held), **({"doubt": doubt} if doubt else {})}, 201)
 
     @found.post("/holds/release", dependencies=operate, **schemas.RELEASE)
     async def release(request: Request) -> Response:

@@ -524,6 +524,7 @@ _COMPONENTS: dict[str, Any] = {
             "actor": {"type": "string"},
             "since": _INSTANT,
             "until": _MAYBE_INSTANT,
+            "doubt": {"type": "string", "description": "Nothing that is known is called so: is it meant?"},
         },
     },
     "Deed": {

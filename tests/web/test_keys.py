@@ -204,6 +204,20 @@ async def test_what_is_wrong_with_a_hold_is_named(
     assert [one["field"] for one in found["errors"]] == [field]
 
 
+async def test_a_hold_of_what_nobody_knows_is_placed_and_doubted(admin: httpx.AsyncClient) -> None:
+    async def doubt(scope: str, value: str) -> str | None:
+        answer = await admin.post("/v1/holds", json={"scope": scope, "value": value, "reason": "a typo"})
+        assert answer.status_code == 201
+        found: str | None = answer.json().get("doubt")
+        return found
+
+    assert await doubt("template", "welcom") == "unknown template 'welcom': did you mean 'welcome'?"
+    assert await doubt("segment", "smal") == "unknown segment 'smal': did you mean 'small'?"
+    assert await doubt("customer", "c-9") == "nobody signed up as 'c-9'"
+    assert await doubt("template", "welcome") is None
+    assert await doubt("segment", "small") is None
+
+
 # ---- who did what ----------------------------------------------------------------------------------------
 
 
